@@ -1,0 +1,15 @@
+// Package handlers holds how the work of each task type is done: one file per task type, a function over streams.
+//
+// Handlers know package tasks and nothing else of ours: not HTTP, not the queue, not SQL. Engines that a build may or may not have come in
+// through Deps as small interfaces declared here.
+package handlers
+
+import "github.com/millrace/millrace/tasks"
+
+// Deps are what handlers need from the process they run in.
+type Deps struct{}
+
+// All is every task type of the product: a new one is a declaration in tasks, a handler here, and one line.
+func All(d Deps) []tasks.Type {
+	return []tasks.Type{}
+}

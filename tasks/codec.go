@@ -1,0 +1,141 @@
+package tasks
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+
+	reflector "github.com/invopop/jsonschema"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/millrace/millrace"
+)
+
+// MaxParams bounds the params of one job in bytes.
+const MaxParams = 64 << 10
+
+// codec derives everything that has to do with the JSON form of P from its declaration.
+type codec[P any] struct {
+	defaults  P
+	schema    json.RawMessage
+	validator *jsonschema.Schema
+	examples  []json.RawMessage
+}
+
+func newCodec[P any](d Declaration[P]) codec[P] {
+	c := codec[P]{defaults: d.Defaults, schema: reflectSchema(d)}
+	c.validator = compileSchema(d.Name, c.schema)
+	for _, e := range d.Examples {
+		raw, err := json.Marshal(struct {
+			Title  string `json:"title"`
+			Params P      `json:"params"`
+		}{e.Title, e.Params})
+		if err != nil {
+			panic(fmt.Sprintf("tasks: example of %s: %v", d.Name, err))
+		}
+		c.examples = append(c.examples, raw)
+	}
+	return c
+}
+
+// reflectSchema reads the schema off P's fields; the defaults come from the declaration's value, so that they are said once.
+func reflectSchema[P any](d Declaration[P]) json.RawMessage {
+	r := reflector.Reflector{Anonymous: true, ExpandedStruct: true, RequiredFromJSONSchemaTags: true, DoNotReference: true}
+	s := r.Reflect(new(P))
+	s.Title, s.Description = d.Title, ""
+	raw, err := json.Marshal(d.Defaults)
+	if err != nil {
+		panic(fmt.Sprintf("tasks: defaults of %s: %v", d.Name, err))
+	}
+	var defaults map[string]any
+	if err := json.Unmarshal(raw, &defaults); err != nil {
+		panic(fmt.Sprintf("tasks: params of %s are no object: %v", d.Name, err))
+	}
+	for name, value := range defaults {
+		if p, ok := s.Properties.Get(name); ok && value != nil {
+			p.Default = value
+		}
+	}
+	out, err := json.Marshal(s)
+	if err != nil {
+		panic(fmt.Sprintf("tasks: schema of %s: %v", d.Name, err))
+	}
+	return out
+}
+
+func compileSchema(name string, raw json.RawMessage) *jsonschema.Schema {
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(raw))
+	if err != nil {
+		panic(fmt.Sprintf("tasks: schema of %s: %v", name, err))
+	}
+	compiler := jsonschema.NewCompiler()
+	url := "millrace:///" + name
+	if err := compiler.AddResource(url, doc); err != nil {
+		panic(fmt.Sprintf("tasks: schema of %s: %v", name, err))
+	}
+	s, err := compiler.Compile(url)
+	if err != nil {
+		panic(fmt.Sprintf("tasks: schema of %s: %v", name, err))
+	}
+	return s
+}
+
+func (c codec[P]) decode(raw json.RawMessage) (json.RawMessage, error) {
+	if len(raw) == 0 {
+		raw = json.RawMessage("{}")
+	}
+	if len(raw) > MaxParams {
+		return nil, millrace.InvalidField("/params", "must be at most %d bytes, is %d", MaxParams, len(raw))
+	}
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(raw))
+	if err != nil {
+		return nil, millrace.InvalidField("/params", "must be a JSON object")
+	}
+	if err := c.validator.Validate(doc); err != nil {
+		return nil, schemaError(err)
+	}
+	p, err := c.fill(raw)
+	if err != nil {
+		return nil, millrace.InvalidField("/params", "does not fit its type: %v", err)
+	}
+	if v, ok := any(&p).(interface{ Validate() error }); ok {
+		if err := v.Validate(); err != nil {
+			return nil, err
+		}
+	}
+	return json.Marshal(p)
+}
+
+// fill decodes raw over a fresh copy of the defaults: the copy goes through JSON, so that no slice or map is shared.
+func (c codec[P]) fill(raw json.RawMessage) (P, error) {
+	var p P
+	defaults, err := json.Marshal(c.defaults)
+	if err != nil {
+		return p, err
+	}
+	if err := json.Unmarshal(defaults, &p); err != nil {
+		return p, err
+	}
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&p); err != nil {
+		return p, err
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return p, fmt.Errorf("more than one JSON value")
+	}
+	return p, nil
+}
+
+// pointer joins the parts of a JSON pointer under /params.
+func pointer(parts ...string) string {
+	var b strings.Builder
+	b.WriteString("/params")
+	for _, part := range parts {
+		b.WriteByte('/')
+		b.WriteString(strings.NewReplacer("~", "~0", "/", "~1").Replace(part))
+	}
+	return b.String()
+}
