@@ -93,12 +93,20 @@ func (c codec[P]) decode(raw json.RawMessage) (json.RawMessage, error) {
 	if err != nil {
 		return nil, millrace.InvalidField("/params", "must be a JSON object")
 	}
+	plain := plainer{}
+	doc = plain.walk(doc)
+	if len(plain.fields) > 0 {
+		return nil, invalidFields(plain.fields)
+	}
 	if err := c.validator.Validate(doc); err != nil {
 		return nil, schemaError(err)
 	}
+	if raw, err = json.Marshal(doc); err != nil {
+		return nil, fmt.Errorf("encode checked params: %w", err)
+	}
 	p, err := c.fill(raw)
 	if err != nil {
-		return nil, millrace.InvalidField("/params", "does not fit its type: %v", err)
+		return nil, misfit(err)
 	}
 	if v, ok := any(&p).(interface{ Validate() error }); ok {
 		if err := v.Validate(); err != nil {

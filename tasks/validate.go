@@ -1,9 +1,11 @@
 package tasks
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -22,11 +24,26 @@ func schemaError(err error) error {
 	}
 	var fields []millrace.FieldError
 	collect(invalid, &fields)
+	return invalidFields(fields)
+}
+
+// invalidFields makes one error of several wrong values. A caller who sent thousands hears of the first few.
+func invalidFields(fields []millrace.FieldError) error {
+	slices.SortStableFunc(fields, func(a, b millrace.FieldError) int { return strings.Compare(a.Pointer, b.Pointer) })
+	fields = fields[:min(len(fields), maxFieldErrors)]
 	details := make([]string, 0, len(fields))
 	for _, f := range fields {
 		details = append(details, f.Pointer+" "+f.Detail)
 	}
 	return &millrace.Error{Kind: millrace.Invalid, Detail: strings.Join(details, "; "), Fields: fields}
+}
+
+// misfit words the failure of a value that its schema admits and its Go type cannot hold, without naming Go types.
+func misfit(err error) error {
+	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && e.Field != "" {
+		return millrace.InvalidField(pointer(strings.Split(e.Field, ".")...), "is a %s that this field cannot hold", e.Value)
+	}
+	return millrace.Wrap(millrace.Invalid, err, "/params cannot be read")
 }
 
 func collect(e *jsonschema.ValidationError, fields *[]millrace.FieldError) {
@@ -72,6 +89,12 @@ func sentence(k jsonschema.ErrorKind) string {
 		return fmt.Sprintf("must have at most %d items", k.Want)
 	case *kind.Pattern:
 		return "must match the pattern " + k.Want
+	case *kind.ExclusiveMinimum:
+		return "must be more than " + number(k.Want)
+	case *kind.ExclusiveMaximum:
+		return "must be less than " + number(k.Want)
+	case *kind.UniqueItems:
+		return fmt.Sprintf("must not hold the same item twice (items %d and %d)", k.Duplicates[0], k.Duplicates[1])
 	}
 	return k.LocalizedString(message.NewPrinter(language.English))
 }
