@@ -1,0 +1,192 @@
+// Package metrics turns what the parts know of themselves into Prometheus metrics: pools, caches, queues, processes.
+//
+// Labels are bounded (queues, roles, stores), and no scrape counts rows: queue depths are bounded counts that are at most some seconds old.
+package metrics
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/internal/cache"
+	"github.com/millrace/millrace/store"
+)
+
+// Ledger is what is read of the ledger.
+type Ledger interface {
+	Stats() store.PoolStats
+	Depths(ctx context.Context, limit int) ([]store.Depth, error)
+	Workers(ctx context.Context) ([]millrace.Worker, error)
+}
+
+// Queue is what is read of the queue.
+type Queue interface {
+	PoolStats() *redis.PoolStats
+	Depths(ctx context.Context) (map[string]int, error)
+}
+
+// Config names the parts. Cache may be nil.
+type Config struct {
+	Ledger  Ledger
+	Queue   Queue
+	Cache   *cache.Cache
+	Version string
+}
+
+const (
+	depthLimit = 100_000 // jobs counted per queue at most
+	freshFor   = 5 * time.Second
+	scrapeTime = 2 * time.Second
+)
+
+// New makes a registry with everything of this process in it.
+func New(c Config) *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	build := prometheus.NewGauge(prometheus.GaugeOpts{Name: "millrace_build_info", Help: "1, with the version as a label.",
+		ConstLabels: prometheus.Labels{"version": c.Version}})
+	build.Set(1)
+	r.MustRegister(build, &collector{Config: c, descs: newDescs()})
+	return r
+}
+
+// descs are the metrics that are read at each scrape.
+type descs struct {
+	poolMax, poolOpen, poolInUse, poolIdle, poolWaits, poolWaitSeconds *prometheus.Desc
+	cacheGets                                                          *prometheus.Desc
+	jobs, oldest, dispatched                                           *prometheus.Desc
+	workers, slots, running, memory                                    *prometheus.Desc
+}
+
+func newDescs() descs {
+	d := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("millrace_"+name, help, labels, nil)
+	}
+	return descs{
+		poolMax:         d("pool_max_connections", "Largest size of the connection pool of this process.", "store"),
+		poolOpen:        d("pool_open_connections", "Open connections of the pool.", "store"),
+		poolInUse:       d("pool_in_use_connections", "Connections somebody is using.", "store"),
+		poolIdle:        d("pool_idle_connections", "Connections nobody is using.", "store"),
+		poolWaits:       d("pool_waits_total", "Acquisitions that had to wait for a connection.", "store"),
+		poolWaitSeconds: d("pool_wait_seconds_total", "Time spent waiting for a connection.", "store"),
+		cacheGets:       d("cache_gets_total", "Values read through the cache, by where they came from.", "cache", "from"),
+		jobs:            d("jobs", "Jobs that are not final, by queue and what they wait for; counted up to a bound.", "queue", "state"),
+		oldest:          d("queue_oldest_seconds", "How long the oldest ready job of the queue has been due.", "queue"),
+		dispatched:      d("queue_dispatched", "Jobs of the queue that are in Redis.", "queue"),
+		workers:         d("processes", "Live processes by role.", "role"),
+		slots:           d("worker_slots", "Slots of all worker processes.", "pool"),
+		running:         d("worker_running", "Jobs running in all worker processes."),
+		memory:          d("worker_memory_bytes", "Memory that running jobs have reserved, and what they may.", "what"),
+	}
+}
+
+// collector reads the parts at a scrape.
+type collector struct {
+	Config
+	descs descs
+
+	mu     sync.Mutex // guards what follows
+	depths []store.Depth
+	read   time.Time
+}
+
+// Describe implements prometheus.Collector.
+func (c *collector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, ch) }
+
+// Collect implements prometheus.Collector. A part that does not answer is left out, which is what its alert looks for.
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeTime)
+	defer cancel()
+	e := emitter{ch}
+	c.pools(e)
+	if c.Cache != nil {
+		s := c.Cache.Stats()
+		for from, n := range map[string]int64{"process": s.Local, "redis": s.Redis, "computed": s.Computed} {
+			e.counter(c.descs.cacheGets, float64(n), c.Cache.Name, from)
+		}
+	}
+	c.queues(ctx, e)
+	c.processes(ctx, e)
+}
+
+func (c *collector) pools(e emitter) {
+	s := c.Ledger.Stats()
+	e.gauge(c.descs.poolMax, float64(s.Max), "ledger")
+	e.gauge(c.descs.poolOpen, float64(s.Open), "ledger")
+	e.gauge(c.descs.poolInUse, float64(s.InUse), "ledger")
+	e.gauge(c.descs.poolIdle, float64(s.Idle), "ledger")
+	e.counter(c.descs.poolWaits, float64(s.Waits), "ledger")
+	e.counter(c.descs.poolWaitSeconds, s.WaitTime.Seconds(), "ledger")
+	r := c.Queue.PoolStats()
+	e.gauge(c.descs.poolOpen, float64(r.TotalConns), "redis")
+	e.gauge(c.descs.poolInUse, float64(r.TotalConns-r.IdleConns), "redis")
+	e.gauge(c.descs.poolIdle, float64(r.IdleConns), "redis")
+	e.counter(c.descs.poolWaits, float64(r.WaitCount), "redis")
+	e.counter(c.descs.poolWaitSeconds, time.Duration(r.WaitDurationNs).Seconds(), "redis")
+}
+
+func (c *collector) queues(ctx context.Context, e emitter) {
+	for _, d := range c.freshDepths(ctx) {
+		e.gauge(c.descs.jobs, float64(d.Ready), d.Queue, "ready")
+		e.gauge(c.descs.jobs, float64(d.Delayed), d.Queue, "delayed")
+		e.gauge(c.descs.jobs, float64(d.Running), d.Queue, "running")
+		e.gauge(c.descs.oldest, d.Oldest.Seconds(), d.Queue)
+	}
+	if sent, err := c.Queue.Depths(ctx); err == nil {
+		for queue, n := range sent {
+			e.gauge(c.descs.dispatched, float64(n), queue)
+		}
+	}
+}
+
+// freshDepths counts at most once in some seconds, however many scrape.
+func (c *collector) freshDepths(ctx context.Context) []store.Depth {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if time.Since(c.read) > freshFor {
+		depths, err := c.Ledger.Depths(ctx, depthLimit)
+		if err != nil {
+			return nil
+		}
+		c.depths, c.read = depths, time.Now()
+	}
+	return c.depths
+}
+
+func (c *collector) processes(ctx context.Context, e emitter) {
+	workers, err := c.Ledger.Workers(ctx)
+	if err != nil {
+		return
+	}
+	roles := make(map[string]int)
+	var cpu, io, running int
+	var used, budget int64
+	for _, w := range workers {
+		roles[w.Role]++
+		cpu, io, running = cpu+w.CPUSlots, io+w.IOSlots, running+len(w.Running)
+		used, budget = used+w.MemoryUsed, budget+w.MemoryBudget
+	}
+	for role, n := range roles {
+		e.gauge(c.descs.workers, float64(n), role)
+	}
+	e.gauge(c.descs.slots, float64(cpu), string(millrace.CPU))
+	e.gauge(c.descs.slots, float64(io), string(millrace.IO))
+	e.gauge(c.descs.running, float64(running))
+	e.gauge(c.descs.memory, float64(used), "reserved")
+	e.gauge(c.descs.memory, float64(budget), "budget")
+}
+
+type emitter struct{ ch chan<- prometheus.Metric }
+
+func (e emitter) gauge(d *prometheus.Desc, v float64, labels ...string) {
+	e.ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+}
+
+func (e emitter) counter(d *prometheus.Desc, v float64, labels ...string) {
+	e.ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v, labels...)
+}
