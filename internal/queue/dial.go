@@ -1,0 +1,148 @@
+package queue
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+)
+
+// Options are the client's bounds. What a URL says itself goes first.
+type Options struct {
+	PoolSize int // connections; 16. A worker needs its slots and eight more
+}
+
+// Dial makes a client for a REDIS_URL. Nothing is connected before the first command; the caller closes it.
+//
+//	redis://user:password@host:6379/0            one server; rediss:// with TLS, unix:///path for a socket
+//	redis://host:26379/0?master_name=main&addr=host2:26379&username=u&password=p    Sentinel (also redis+sentinel://)
+//	redis+cluster://user:password@host:6379?addr=host2:6379                         Cluster
+func Dial(raw string, opts Options) (redis.UniversalClient, error) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return nil, errors.New("REDIS_URL is not a URL") // the error would repeat the password
+	}
+	scheme, kind, _ := strings.Cut(u.Scheme, "+")
+	if kind == "" && u.Query().Get("master_name") != "" {
+		kind = "sentinel"
+	}
+	u.Scheme = scheme
+	pool := cmp.Or(opts.PoolSize, 16)
+	var client redis.UniversalClient
+	switch kind {
+	case "":
+		client, err = dialOne(u, pool)
+	case "sentinel":
+		client, err = dialSentinel(u, pool)
+	case "cluster":
+		client, err = dialCluster(u, pool)
+	default:
+		err = fmt.Errorf("scheme %q is none of redis, rediss, unix, redis+sentinel, redis+cluster", u.Scheme+"+"+kind)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("REDIS_URL: %s", strings.TrimPrefix(err.Error(), "redis: "))
+	}
+	return client, nil
+}
+
+const (
+	dialTimeout = 2 * time.Second
+	// ioTimeout stays below asynq's heartbeat: while Redis hangs, no task of a server can start or finish.
+	ioTimeout = 3 * time.Second
+	// pipelines are sent by two goroutines; go-redis keeps connections with large buffers for them.
+	pipelineConns = 4
+)
+
+func noMaintNotifications() *maintnotifications.Config {
+	return &maintnotifications.Config{Mode: maintnotifications.ModeDisabled} // its goroutine outlives the client
+}
+
+func dialOne(u *url.URL, pool int) (redis.UniversalClient, error) {
+	o, err := redis.ParseURL(u.String())
+	if err != nil {
+		return nil, err
+	}
+	o.ContextTimeoutEnabled = true // else a hanging Redis holds a caller beyond its deadline
+	o.MaintNotificationsConfig = noMaintNotifications()
+	o.PoolSize, o.MinIdleConns = cmp.Or(o.PoolSize, pool), cmp.Or(o.MinIdleConns, 2)
+	o.PipelinePoolSize = cmp.Or(o.PipelinePoolSize, pipelineConns)
+	o.DialTimeout, o.DialerRetries = cmp.Or(o.DialTimeout, dialTimeout), cmp.Or(o.DialerRetries, 1)
+	o.ReadTimeout, o.WriteTimeout = atMost(o.ReadTimeout), atMost(o.WriteTimeout)
+	return redis.NewClient(o), nil
+}
+
+func dialSentinel(u *url.URL, pool int) (redis.UniversalClient, error) {
+	o, err := redis.ParseFailoverURL(u.String())
+	if err != nil {
+		return nil, err
+	}
+	if o.MasterName == "" {
+		return nil, errors.New("a Sentinel URL needs master_name")
+	}
+	o.ContextTimeoutEnabled = true
+	o.PoolSize, o.MinIdleConns = cmp.Or(o.PoolSize, pool), cmp.Or(o.MinIdleConns, 2)
+	o.PipelinePoolSize = cmp.Or(o.PipelinePoolSize, pipelineConns)
+	o.DialTimeout, o.DialerRetries = cmp.Or(o.DialTimeout, dialTimeout), cmp.Or(o.DialerRetries, 1)
+	o.ReadTimeout, o.WriteTimeout = atMost(o.ReadTimeout), atMost(o.WriteTimeout)
+	return redis.NewFailoverClient(o), nil
+}
+
+func dialCluster(u *url.URL, pool int) (redis.UniversalClient, error) {
+	o, err := redis.ParseClusterURL(u.String())
+	if err != nil {
+		return nil, err
+	}
+	o.ContextTimeoutEnabled = true
+	o.MaintNotificationsConfig = noMaintNotifications()
+	o.PoolSize, o.MinIdleConns = cmp.Or(o.PoolSize, pool), cmp.Or(o.MinIdleConns, 1)
+	o.PipelinePoolSize = cmp.Or(o.PipelinePoolSize, pipelineConns)
+	o.DialTimeout, o.DialerRetries = cmp.Or(o.DialTimeout, dialTimeout), cmp.Or(o.DialerRetries, 1)
+	o.ReadTimeout, o.WriteTimeout = atMost(o.ReadTimeout), atMost(o.WriteTimeout)
+	return redis.NewClusterClient(o), nil
+}
+
+// atMost keeps a timeout from the URL within ioTimeout; none at all would let one hanging socket hold a worker for ever.
+func atMost(d time.Duration) time.Duration {
+	if d <= 0 || d > ioTimeout {
+		return ioTimeout
+	}
+	return d
+}
+
+// Check asks Redis what it is. A version that cannot work is an error of one line; what works until it hurts is a warning.
+func (q *Queue) Check(ctx context.Context) (warnings []string, err error) {
+	server, err := q.redis.Info(ctx, "server").Result()
+	if _, refused := errors.AsType[redis.Error](err); err != nil && !refused {
+		return nil, fmt.Errorf("reach Redis: %w", err)
+	}
+	if v := infoField(server, "redis_version"); v != "" && !atLeast(v, 6, 2) {
+		return nil, fmt.Errorf("redis %s is too old: 6.2 or newer is needed", v)
+	}
+	memory, err := q.redis.Info(ctx, "memory").Result()
+	if _, refused := errors.AsType[redis.Error](err); err != nil && !refused {
+		return nil, fmt.Errorf("reach Redis: %w", err)
+	}
+	if p := infoField(memory, "maxmemory_policy"); p != "" && p != "noeviction" {
+		warnings = append(warnings, fmt.Sprintf("redis has maxmemory-policy %s: it may evict queued tasks; set noeviction", p))
+	}
+	return warnings, nil
+}
+
+// atLeast compares the first two numbers of a version. What cannot be read passes: it is some other server that speaks Redis.
+func atLeast(version string, major, minor int) bool {
+	first, rest, _ := strings.Cut(version, ".")
+	second, _, _ := strings.Cut(rest, ".")
+	a, errA := strconv.Atoi(first)
+	b, errB := strconv.Atoi(second)
+	if errA != nil || errB != nil {
+		return true
+	}
+	return a > major || a == major && b >= minor
+}
