@@ -27,7 +27,7 @@ type Options struct {
 func Dial(raw string, opts Options) (redis.UniversalClient, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
-		return nil, errors.New("REDIS_URL is not a URL") // the error would repeat the password
+		return nil, errors.New("the address of Redis is not a URL") // the error would repeat the password
 	}
 	scheme, kind, _ := strings.Cut(u.Scheme, "+")
 	if kind == "" && u.Query().Get("master_name") != "" {
@@ -47,7 +47,7 @@ func Dial(raw string, opts Options) (redis.UniversalClient, error) {
 		err = fmt.Errorf("scheme %q is none of redis, rediss, unix, redis+sentinel, redis+cluster", u.Scheme+"+"+kind)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("REDIS_URL: %s", strings.TrimPrefix(err.Error(), "redis: "))
+		return nil, fmt.Errorf("the address of Redis: %s", strings.TrimPrefix(err.Error(), "redis: "))
 	}
 	return client, nil
 }

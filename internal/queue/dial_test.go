@@ -70,7 +70,7 @@ func TestDialRefuses(t *testing.T) {
 			t.Errorf("Dial(%q) = nil error", url)
 			continue
 		}
-		if s := err.Error(); strings.Contains(s, "secret") || strings.Contains(s, "\n") || !strings.HasPrefix(s, "REDIS_URL") {
+		if s := err.Error(); strings.Contains(s, "secret") || strings.Contains(s, "\n") || !strings.HasPrefix(s, "the address of Redis") {
 			t.Errorf("Dial(%q) = %q", url, s)
 		}
 	}
