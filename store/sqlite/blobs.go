@@ -1,0 +1,72 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// TakeBlob implements store.Files.
+func (l *Ledger) TakeBlob(ctx context.Context, tenant, sha256 string) (key string, ok bool, err error) {
+	var taken string
+	err = l.write(ctx, func(t *tx) error {
+		err := t.row(`UPDATE blobs SET touched_at = ?3 WHERE key =
+			(SELECT key FROM blobs WHERE tenant = ?1 AND sha256 = ?2 AND state = 'live' LIMIT 1) RETURNING key`, tenant, sha256, t.now).Scan(&taken)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return "", false, fmt.Errorf("take blob: %w", err)
+	}
+	return taken, taken != "", nil
+}
+
+// DyingBlobs implements store.Upkeep. Only blobs that a file has let go of are looked at.
+func (l *Ledger) DyingBlobs(ctx context.Context, grace time.Duration, limit int) ([]string, error) {
+	var keys []string
+	err := l.write(ctx, func(t *tx) error {
+		before := t.now - grace.Milliseconds()
+		// What others still refer to is not loose; it becomes so again when they let go.
+		if _, err := t.exec(`UPDATE blobs SET loose = 0 WHERE key IN (SELECT key FROM blobs INDEXED BY blobs_loose
+			WHERE loose = 1 AND touched_at <= ?1 AND EXISTS (SELECT 1 FROM files WHERE blob = key) LIMIT ?2)`, before, limit); err != nil {
+			return err
+		}
+		if _, err := t.exec(`UPDATE blobs SET state = 'dying', loose = 0 WHERE key IN (SELECT key FROM blobs INDEXED BY blobs_loose
+			WHERE loose = 1 AND touched_at <= ?1 AND state = 'live' AND NOT EXISTS (SELECT 1 FROM files WHERE blob = key) LIMIT ?2)`,
+			before, limit); err != nil {
+			return err
+		}
+		return t.rows(func(row scanner) error {
+			var key string
+			err := row.Scan(&key)
+			keys = append(keys, key)
+			return err
+		}, `SELECT key FROM blobs INDEXED BY blobs_dying WHERE state = 'dying' ORDER BY key`)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("find dying blobs: %w", err)
+	}
+	return keys, nil
+}
+
+// ForgetBlob implements store.Upkeep.
+func (l *Ledger) ForgetBlob(ctx context.Context, key string) error {
+	return l.write(ctx, func(t *tx) error {
+		_, err := t.exec(`DELETE FROM blobs WHERE key = ? AND state = 'dying'`, key)
+		return err
+	})
+}
+
+// KnowsBlob implements store.Upkeep.
+func (l *Ledger) KnowsBlob(ctx context.Context, key string) (bool, error) {
+	var n int
+	err := l.reads.QueryRowContext(ctx, `SELECT count(*) FROM blobs WHERE key = ?`, key).Scan(&n)
+	if err != nil {
+		return false, fmt.Errorf("look for blob: %w", err)
+	}
+	return n > 0, nil
+}
