@@ -1,0 +1,180 @@
+// Package dispatch accepts jobs: the ledger first, the queue after.
+//
+// A job is accepted when its row is committed; what follows is only speed. If the enqueue fails, or the process dies before it, the row is owed
+// and Refill, which every api and scheduler runs, sends it. Package dispatch knows nothing of HTTP and nothing of how work is done.
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/internal/batch"
+	"github.com/millrace/millrace/internal/queue"
+	"github.com/millrace/millrace/store"
+	"github.com/millrace/millrace/tasks"
+)
+
+// Ledger is the part of the ledger that accepting and dispatching jobs needs.
+type Ledger interface {
+	store.Jobs
+	store.Results
+	store.Dispatch
+	File(ctx context.Context, tenant, id string) (millrace.File, error)
+}
+
+// Queue is the part of the queue that dispatching needs.
+type Queue interface {
+	Enqueue(ctx context.Context, tasks []queue.Task) []error
+	Depths(ctx context.Context) (map[string]int, error)
+	Lock(ctx context.Context, key string, ttl time.Duration) (bool, error)
+}
+
+// Signals tell other processes what happened. They are hints: whoever misses one reads the ledger.
+type Signals interface {
+	Cancel(ctx context.Context, jobs []string)
+}
+
+// Results is the cache in front of the ledger's result cache.
+type Results interface {
+	Get(ctx context.Context, key string, load func(context.Context) ([]byte, error)) ([]byte, error)
+	Invalidate(ctx context.Context, key string)
+}
+
+// Config is what a Dispatcher stands on. Everything is required but the limits.
+type Config struct {
+	Ledger  Ledger
+	Queue   Queue
+	Signals Signals
+	Results Results
+	Types   tasks.List
+	Log     *slog.Logger
+
+	// Window bounds how many tasks of one queue sit in Redis; the rest waits in the ledger. 0: 20,000.
+	Window int
+	// Committers is how many groups of inserts may be on their way to the ledger at once. 0: 2. SQLite, with its one writer, wants 1.
+	Committers int
+	// Now is the clock for ids and delays. nil: time.Now.
+	Now func() time.Time
+}
+
+// grace is how long the refill leaves a fresh job to its submitter's own enqueue.
+const grace = 2 * time.Second
+
+// Dispatcher accepts jobs. Run must be running for Submit to work.
+type Dispatcher struct {
+	Config
+	inserts *batch.Group[store.NewJob, error]
+	sends   *sender
+	window  *window
+	files   *fileIndex
+}
+
+// New makes a Dispatcher.
+func New(c Config) *Dispatcher {
+	if c.Window == 0 {
+		c.Window = 20_000
+	}
+	if c.Committers == 0 {
+		c.Committers = 2
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	d := &Dispatcher{Config: c, window: newWindow(c.Window), files: newFileIndex()}
+	d.sends = newSender(c.Queue, c.Log)
+	// 256 rows a group: more adds latency without throughput (measured on PostgreSQL: 100 → 1,000 rows, 0.9 → 10.7 ms, +0 %).
+	d.inserts = batch.New(batch.Config{Workers: c.Committers, MaxItems: 256, QueueLen: 4 * 256}, d.insert)
+	return d
+}
+
+// Run commits and sends until ctx ends, then finishes what Submit has already taken.
+func (d *Dispatcher) Run(ctx context.Context) error {
+	sent := make(chan struct{})
+	sendCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	go func() {
+		defer close(sent)
+		d.sends.run(sendCtx)
+	}()
+	err := d.inserts.Run(ctx)
+	stop()
+	<-sent
+	return err
+}
+
+// Submit checks a job, commits it and sends it. The job is durable when Submit returns nil. Refusals are millrace.Errors: Invalid with pointers
+// for what is wrong in the request, Unavailable when the ledger cannot take it now.
+func (d *Dispatcher) Submit(ctx context.Context, spec Spec) (*millrace.Job, error) {
+	t, job, err := d.prepare(spec)
+	if err != nil {
+		return nil, err
+	}
+	if wantsCache(spec, t) && len(job.Inputs) > 0 {
+		if err := d.cacheKey(ctx, t, job); err != nil {
+			return nil, err
+		}
+		if hit, err := d.fromCache(ctx, job); hit != nil || err != nil {
+			return hit, err
+		}
+	}
+	return d.commit(ctx, job)
+}
+
+func (d *Dispatcher) commit(ctx context.Context, job *millrace.Job) (*millrace.Job, error) {
+	send := job.State == millrace.Queued && d.window.take(job.Queue)
+	row := store.NewJob{Job: job}
+	if send {
+		row.DispatchAfter = grace
+	}
+	if err := d.insertOne(ctx, row); err != nil {
+		return nil, err
+	}
+	if send {
+		d.sends.send(queue.Task{Job: job.ID, Fence: job.Fence, Type: job.Type, Queue: job.Queue})
+	}
+	return job, nil
+}
+
+// insertOne waits for the job's group to commit. The group goes on when this caller leaves.
+func (d *Dispatcher) insertOne(ctx context.Context, row store.NewJob) error {
+	answer, refused := d.inserts.Do(ctx, row)
+	switch {
+	case refused == nil:
+		return ledgerError(answer)
+	case errors.Is(refused, batch.ErrFull):
+		return &millrace.Error{Kind: millrace.Unavailable, Err: refused, RetryAfter: 1,
+			Detail: "the server takes in jobs as fast as it can; try again shortly"}
+	case errors.Is(refused, batch.ErrClosed):
+		return millrace.Wrap(millrace.Unavailable, refused, "the server is shutting down; nothing was accepted")
+	}
+	return refused
+}
+
+func (d *Dispatcher) insert(ctx context.Context, rows []store.NewJob) []error {
+	return d.Ledger.Insert(ctx, rows)
+}
+
+// ledgerError says in the caller's words why the ledger refused a job.
+func ledgerError(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, store.ErrInputMissing):
+		return &millrace.Error{Kind: millrace.Invalid, Code: millrace.CodeInvalidInput, Err: err,
+			Detail: "an input file does not exist; upload it with POST /v1/files first",
+			Fields: []millrace.FieldError{{Pointer: "/input/file", Detail: "does not exist"}}}
+	case errors.Is(err, store.ErrStaleResult):
+		return err
+	case errors.Is(err, store.ErrFull):
+		return millrace.Wrap(millrace.Unavailable, err, "the server's disk is full; nothing was accepted")
+	}
+	return millrace.Wrap(millrace.Unavailable, err, "the ledger is out of reach; nothing was accepted")
+}
+
+// newID makes a UUIDv7: the primary key grows at its right end.
+func newID() string { return uuid.Must(uuid.NewV7()).String() }
