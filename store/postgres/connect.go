@@ -1,0 +1,89 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+const (
+	oldestServer   = 130000
+	connectTimeout = 10 * time.Second
+)
+
+// sessionSettings are the parameters of every connection. One that the DSN names is left as it is there.
+func sessionSettings() map[string]string {
+	return map[string]string{
+		"application_name": "millrace",
+		"timezone":         "UTC",
+		// See the package's comment. jit looks at costs, which a disabled scan makes huge.
+		"enable_seqscan":  "off",
+		"plan_cache_mode": "force_generic_plan",
+		"jit":             "off",
+		// A process that is stopped in the middle of a transaction must not hold its rows for ever.
+		"idle_in_transaction_session_timeout": "15s",
+	}
+}
+
+func poolConfig(cfg Config) (*pgxpool.Config, error) {
+	if cfg.DSN == "" {
+		return nil, errors.New("open PostgreSQL: no DSN given")
+	}
+	conf, err := pgxpool.ParseConfig(cfg.DSN)
+	if err != nil {
+		return nil, fmt.Errorf("open PostgreSQL: %w", oneLine(err))
+	}
+	if cfg.MaxConns > 0 {
+		conf.MaxConns = int32(cfg.MaxConns)
+	}
+	if conf.ConnConfig.ConnectTimeout == 0 {
+		conf.ConnConfig.ConnectTimeout = connectTimeout
+	}
+	for name, value := range sessionSettings() {
+		if _, set := conf.ConnConfig.RuntimeParams[name]; !set {
+			conf.ConnConfig.RuntimeParams[name] = value
+		}
+	}
+	return conf, nil
+}
+
+const serverSQL = `SELECT current_setting('server_version_num')::int, current_setting('server_version'),
+	current_setting('synchronous_commit'), current_setting('fsync'), current_setting('full_page_writes')`
+
+// checkServer refuses a server on which a job could be confirmed and then lost, or whose SQL is too old.
+func checkServer(ctx context.Context, conn *pgx.Conn, log *slog.Logger) error {
+	var (
+		number                            int
+		version, commit, fsync, fullPages string
+	)
+	if err := conn.QueryRow(ctx, serverSQL).Scan(&number, &version, &commit, &fsync, &fullPages); err != nil {
+		return fmt.Errorf("read PostgreSQL's settings: %w", oneLine(err))
+	}
+	if number < oldestServer {
+		return fmt.Errorf("PostgreSQL %s is too old: use version 13 or newer", version)
+	}
+	if commit == "off" {
+		return errors.New("PostgreSQL has synchronous_commit=off, so an accepted job could be lost: set it to on " +
+			"(ALTER SYSTEM SET synchronous_commit = on, then SELECT pg_reload_conf(); look at ALTER ROLE and ALTER DATABASE settings, too)")
+	}
+	if fsync == "off" || fullPages == "off" {
+		log.Warn("PostgreSQL may lose or damage the ledger when the machine fails", "fsync", fsync, "full_page_writes", fullPages)
+	}
+	return nil
+}
+
+// flat is an error told on one line; the chain stays as it is.
+type flat struct{ error }
+
+func (f flat) Unwrap() error { return f.error }
+
+func (f flat) Error() string { return strings.Join(strings.Fields(f.error.Error()), " ") }
+
+// oneLine keeps the driver's words, which name host, user and database but never the password, on one line.
+func oneLine(err error) error { return flat{err} }

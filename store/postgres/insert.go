@@ -1,0 +1,225 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/millrace/millrace/store"
+)
+
+// insertSQL writes a group of jobs that bring nothing with them.
+const insertSQL = `
+INSERT INTO jobs (id, tenant, type, state, priority, queue, params, metadata, run, max_attempts, timeout, backoff, retention, cache_key,
+	fence, created_at, run_at, due_at)
+SELECT id, tenant, type, state, priority, queue, params::json, metadata::json, run, max_attempts, timeout, backoff::json, retention, cache_key,
+	fence, coalesce(created_at, now()), coalesce(run_at, now()), ` + insertDue + `
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::int[], $10::int[],
+	$11::interval[], $12::text[], $13::interval[], $14::text[], $15::bigint[], $16::timestamptz[], $17::timestamptz[], $18::interval[])
+	AS u (id, tenant, type, state, priority, queue, params, metadata, run, max_attempts, timeout, backoff, retention, cache_key,
+	fence, created_at, run_at, grace)
+ON CONFLICT (id) DO NOTHING`
+
+const insertDue = `CASE state WHEN 'scheduled' THEN coalesce(run_at, now()) WHEN 'queued' THEN now() + grace END`
+
+// insertFullSQL is the same for a group in which a job has tags or inputs or comes out of the cache. What hangs on a job is written only with its
+// row: a repeated insert must not take inputs for a job that has ended meanwhile. A missing input is a violation of job_files' foreign key. The
+// answer has a row for each cached job written, with the number of its files that could be.
+//
+// FOR KEY SHARE waits for a collector that holds the blob and then sees that it is dying; a collector passes over blobs held so.
+const insertFullSQL = `
+WITH u AS (
+	SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::int[], $10::int[],
+		$11::interval[], $12::text[], $13::interval[], $14::text[], $15::bigint[], $16::timestamptz[], $17::timestamptz[], $18::interval[],
+		$19::text[], $20::text[], $21::boolean[], $22::text[], $23::text[])
+		AS u (id, tenant, type, state, priority, queue, params, metadata, run, max_attempts, timeout, backoff, retention, cache_key,
+		fence, created_at, run_at, grace, inputs, tags, cached, result, outputs)
+), source AS MATERIALIZED (
+	SELECT o.job, o.id, o.tenant, o.name, o.content_type, s.blob, s.size, s.sha256
+	FROM unnest($24::uuid[], $25::uuid[], $26::text[], $27::text[], $28::text[], $29::uuid[]) AS o (job, id, tenant, name, content_type, source),
+		LATERAL (SELECT blob, size, sha256 FROM files f WHERE f.id = o.source AND f.tenant = o.tenant OFFSET 0) s
+), live AS MATERIALIZED (
+	SELECT key FROM blobs WHERE key = ANY (ARRAY(SELECT blob FROM source)) AND dying_at IS NULL FOR KEY SHARE
+), written AS (
+	INSERT INTO jobs (id, tenant, type, state, priority, queue, params, metadata, run, max_attempts, timeout, backoff, retention, cache_key,
+		fence, created_at, run_at, due_at, inputs, tags, cached, result, outputs, started_at, finished_at, expires_at)
+	SELECT id, tenant, type, state, priority, queue, params::json, metadata::json, run, max_attempts, timeout, backoff::json, retention, cache_key,
+		fence, coalesce(created_at, now()), coalesce(run_at, now()), ` + insertDue + `, inputs::jsonb, tags::jsonb, cached, result::json,
+		outputs::json, CASE WHEN cached THEN now() END, CASE WHEN cached THEN now() END, CASE WHEN cached THEN now() + retention END
+	FROM u ON CONFLICT (id) DO NOTHING
+	RETURNING id, tenant, inputs, tags, cached, expires_at
+), tagged AS (
+	INSERT INTO job_tags (job, tenant, tag)
+	SELECT w.id, w.tenant, t.tag FROM written w, jsonb_array_elements_text(w.tags) AS t (tag) ON CONFLICT DO NOTHING
+), needed AS (
+	INSERT INTO job_files (job, tenant, file)
+	SELECT w.id, w.tenant, (i.value->>'file')::uuid FROM written w, jsonb_array_elements(w.inputs) AS i WHERE NOT w.cached
+	ON CONFLICT DO NOTHING
+), shared AS (
+	INSERT INTO files (id, tenant, name, size, sha256, content_type, blob, job, created_at, expires_at)
+	SELECT s.id, s.tenant, s.name, s.size, s.sha256, s.content_type, s.blob, s.job, now(), w.expires_at
+	FROM source s JOIN live l ON l.key = s.blob JOIN written w ON w.id = s.job
+	RETURNING job
+)
+SELECT w.id, (SELECT count(*) FROM shared s WHERE s.job = w.id) FROM written w WHERE w.cached`
+
+// Insert writes a group of jobs in one transaction.
+func (l *Ledger) Insert(ctx context.Context, jobs []store.NewJob) []error {
+	errs := make([]error, len(jobs))
+	rows := make([]insertRow, 0, len(jobs))
+	for i, job := range jobs {
+		row, err := newInsertRow(job)
+		if err != nil {
+			errs[i] = fmt.Errorf("insert job %s: %w", job.ID, err)
+			continue
+		}
+		row.err = &errs[i]
+		rows = append(rows, row)
+	}
+	slices.SortStableFunc(rows, func(a, b insertRow) int { return bytes.Compare(a.id.Bytes[:], b.id.Bytes[:]) })
+	l.insertGroup(ctx, rows)
+	return errs
+}
+
+// insertGroup writes rows together. When the database refuses one of them it is found and told, and the others are written without it.
+func (l *Ledger) insertGroup(ctx context.Context, rows []insertRow) {
+	if len(rows) == 0 {
+		return
+	}
+	err := l.tryInsert(ctx, rows)
+	if code(err) == foreignKeyViolation {
+		rest, lookErr := l.dropMissing(ctx, rows)
+		if lookErr == nil && len(rest) < len(rows) {
+			l.insertGroup(ctx, rest)
+			return
+		}
+	}
+	switch stale, isStale := errors.AsType[staleError](err); {
+	case err == nil:
+	case isStale:
+		rest := slices.DeleteFunc(rows, func(r insertRow) bool {
+			if stale[r.id] {
+				*r.err = fmt.Errorf("insert job %s: %w", r.job.ID, store.ErrStaleResult)
+			}
+			return stale[r.id]
+		})
+		l.insertGroup(ctx, rest)
+	case len(rows) > 1 && badData(err):
+		l.insertGroup(ctx, rows[:len(rows)/2])
+		l.insertGroup(ctx, rows[len(rows)/2:])
+	default:
+		for _, r := range rows {
+			*r.err = insertError(r.job.ID, err)
+		}
+	}
+}
+
+func insertError(id string, err error) error {
+	if code(err) == foreignKeyViolation {
+		return fmt.Errorf("insert job %s: %w", id, store.ErrInputMissing)
+	}
+	return wrap("insert job "+id, err)
+}
+
+// staleError names cached jobs whose result could not be taken. The transaction has been rolled back.
+type staleError map[pgtype.UUID]bool
+
+func (staleError) Error() string { return store.ErrStaleResult.Error() }
+
+func (l *Ledger) tryInsert(ctx context.Context, rows []insertRow) error {
+	if !slices.ContainsFunc(rows, insertRow.full) {
+		args := insertArgs(rows)
+		return again(ctx, "insert jobs", func() error {
+			_, err := l.pool.Exec(ctx, insertSQL, args...)
+			return err
+		})
+	}
+	args := append(insertArgs(rows), insertFullArgs(rows)...)
+	if !slices.ContainsFunc(rows, func(r insertRow) bool { return r.job.Cached }) {
+		return again(ctx, "insert jobs", func() error {
+			_, err := l.pool.Exec(ctx, insertFullSQL, args...)
+			return err
+		})
+	}
+	var stale staleError
+	err := again(ctx, "insert jobs", func() error {
+		stale = nil
+		return pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) (err error) {
+			if stale, err = insertCached(ctx, tx, rows, args); err == nil && stale != nil {
+				err = stale // rolls back
+			}
+			return err
+		})
+	})
+	if stale != nil {
+		return stale
+	}
+	return err
+}
+
+// insertCached says which of the cached jobs got fewer files than they have outputs.
+func insertCached(ctx context.Context, tx pgx.Tx, rows []insertRow, args []any) (staleError, error) {
+	want := make(map[pgtype.UUID]int, len(rows))
+	for _, r := range rows {
+		want[r.id] = len(r.job.Outputs)
+	}
+	result, err := tx.Query(ctx, insertFullSQL, args...)
+	if err != nil {
+		return nil, err
+	}
+	var (
+		stale staleError
+		id    pgtype.UUID
+		got   int
+	)
+	_, err = pgx.ForEachRow(result, []any{&id, &got}, func() error {
+		if got == want[id] {
+			return nil
+		}
+		if stale == nil {
+			stale = staleError{}
+		}
+		stale[id] = true
+		return nil
+	})
+	return stale, err
+}
+
+const missingInputsSQL = `
+SELECT DISTINCT u.job FROM unnest($1::uuid[], $2::text[], $3::uuid[]) AS u (job, tenant, file)
+WHERE NOT EXISTS (SELECT 1 FROM files f WHERE f.id = u.file AND f.tenant = u.tenant OFFSET 0)
+	AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.id = u.job OFFSET 0)`
+
+// dropMissing tells the jobs whose input does not exist, and returns the others. Finding them all at once keeps a client that asks for missing
+// files from turning every group into single commits.
+func (l *Ledger) dropMissing(ctx context.Context, rows []insertRow) ([]insertRow, error) {
+	var (
+		jobs, files []pgtype.UUID
+		tenants     []string
+	)
+	for _, r := range rows {
+		for _, file := range r.inputs {
+			jobs, files, tenants = append(jobs, r.id), append(files, file), append(tenants, r.job.Tenant)
+		}
+	}
+	result, err := l.pool.Query(ctx, missingInputsSQL, jobs, tenants, files)
+	if err != nil {
+		return nil, err
+	}
+	missing, err := pgx.CollectRows(result, pgx.RowTo[pgtype.UUID])
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(slices.Clone(rows), func(r insertRow) bool {
+		gone := slices.Contains(missing, r.id)
+		if gone {
+			*r.err = fmt.Errorf("insert job %s: %w", r.job.ID, store.ErrInputMissing)
+		}
+		return gone
+	}), nil
+}

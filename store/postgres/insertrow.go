@@ -1,0 +1,140 @@
+package postgres
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/store"
+)
+
+// insertRow is a new job with its ids parsed and its lists encoded.
+type insertRow struct {
+	job                          *millrace.Job
+	grace                        time.Duration
+	id                           pgtype.UUID
+	inputs                       []pgtype.UUID
+	sources, outputs             []pgtype.UUID // for a cached job: the files it copies, and its own
+	backoff                      string
+	inputsJSON, tags, outputJSON *string
+	err                          *error // where the caller reads what became of it
+}
+
+// full says whether the row needs more than a row in jobs.
+func (r insertRow) full() bool { return r.inputsJSON != nil || r.tags != nil || r.job.Cached }
+
+func newInsertRow(n store.NewJob) (insertRow, error) {
+	r := insertRow{job: n.Job, grace: n.DispatchAfter}
+	var ok bool
+	if r.id, ok = parseID(n.ID); !ok {
+		return r, fmt.Errorf("%q is not an id", n.ID)
+	}
+	backoff, err := json.Marshal(n.Backoff)
+	if err != nil {
+		return r, fmt.Errorf("encode the backoff: %w", err)
+	}
+	r.backoff = string(backoff)
+	if len(n.From) != len(n.Outputs) {
+		return r, fmt.Errorf("%d outputs are to come from %d files", len(n.Outputs), len(n.From))
+	}
+	for _, in := range n.Inputs {
+		file, ok := parseID(in.File)
+		if !ok {
+			return r, store.ErrInputMissing
+		}
+		r.inputs = append(r.inputs, file)
+	}
+	for i, out := range n.Outputs {
+		source, ok := parseID(n.From[i])
+		if !ok {
+			return r, store.ErrStaleResult
+		}
+		file, ok := parseID(out.File)
+		if !ok {
+			return r, fmt.Errorf("%q is not an id for output %s", out.File, out.Name)
+		}
+		r.sources, r.outputs = append(r.sources, source), append(r.outputs, file)
+	}
+	r.inputsJSON, r.tags, r.outputJSON = listJSON(n.Inputs), listJSON(n.Tags), listJSON(n.Outputs)
+	return r, nil
+}
+
+// listJSON is NULL for an empty list.
+func listJSON[T any](list []T) *string {
+	if len(list) == 0 {
+		return nil
+	}
+	return mustJSON(list)
+}
+
+// mustJSON encodes a type of package millrace, all of which can be.
+func mustJSON(v any) *string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("encode %T: %v", v, err))
+	}
+	s := string(b)
+	return &s
+}
+
+// rawJSON is NULL for no JSON at all.
+func rawJSON(m json.RawMessage) *string { return orNull(string(m)) }
+
+// column gathers one field of each row.
+func column[R, T any](rows []R, field func(R) T) []T {
+	all := make([]T, len(rows))
+	for i, r := range rows {
+		all[i] = field(r)
+	}
+	return all
+}
+
+// insertArgs are $1 to $18 of both inserts.
+func insertArgs(rows []insertRow) []any {
+	return []any{
+		column(rows, func(r insertRow) pgtype.UUID { return r.id }),
+		column(rows, func(r insertRow) string { return r.job.Tenant }),
+		column(rows, func(r insertRow) string { return r.job.Type }),
+		column(rows, func(r insertRow) string { return string(r.job.State) }),
+		column(rows, func(r insertRow) string { return string(r.job.Priority) }),
+		column(rows, func(r insertRow) string { return r.job.Queue }),
+		column(rows, func(r insertRow) string { return cmp.Or(string(r.job.Params), "null") }),
+		column(rows, func(r insertRow) *string { return rawJSON(r.job.Metadata) }),
+		column(rows, func(r insertRow) int { return max(1, r.job.Run) }),
+		column(rows, func(r insertRow) int { return r.job.MaxAttempts }),
+		column(rows, func(r insertRow) time.Duration { return r.job.Timeout }),
+		column(rows, func(r insertRow) string { return r.backoff }),
+		column(rows, func(r insertRow) time.Duration { return r.job.Retention }),
+		column(rows, func(r insertRow) *string { return orNull(r.job.CacheKey) }),
+		column(rows, func(r insertRow) int64 { return r.job.Fence }),
+		column(rows, func(r insertRow) *time.Time { return orNever(r.job.CreatedAt) }),
+		column(rows, func(r insertRow) *time.Time { return orNever(r.job.RunAt) }),
+		column(rows, func(r insertRow) time.Duration { return r.grace }),
+	}
+}
+
+// insertFullArgs are $19 to $29 of insertFullSQL.
+func insertFullArgs(rows []insertRow) []any {
+	var (
+		jobs, files, sources  []pgtype.UUID
+		tenants, names, types []string
+	)
+	for _, r := range rows {
+		for i, out := range r.job.Outputs {
+			jobs, files, sources = append(jobs, r.id), append(files, r.outputs[i]), append(sources, r.sources[i])
+			tenants, names, types = append(tenants, r.job.Tenant), append(names, clean(out.Name)), append(types, clean(out.ContentType))
+		}
+	}
+	return []any{
+		column(rows, func(r insertRow) *string { return r.inputsJSON }),
+		column(rows, func(r insertRow) *string { return r.tags }),
+		column(rows, func(r insertRow) bool { return r.job.Cached }),
+		column(rows, func(r insertRow) *string { return rawJSON(r.job.Result) }),
+		column(rows, func(r insertRow) *string { return r.outputJSON }),
+		jobs, files, tenants, names, types, sources,
+	}
+}
