@@ -1,0 +1,37 @@
+# Each target is one command that a person could type. `make` alone lists them.
+.DEFAULT_GOAL := help
+.PHONY: run test build bench lint race fuzz golden help
+
+# What the binaries are made of: make run builds only when one of these is newer.
+SOURCES := $(shell find *.go go.mod go.sum client cmd handlers internal store tasks web -type f -not -name '*_test.go' -not -path '*/testdata/*' 2>/dev/null)
+
+run: bin/millrace ## start everything on this machine: http://127.0.0.1:8080 (make run ARGS="--addr 127.0.0.1:9000")
+	@exec bin/millrace serve $(ARGS)
+
+bin/millrace: $(SOURCES)
+	@scripts/build millrace
+	@touch $@
+
+build: ## build bin/millrace, bin/api, bin/worker and bin/scheduler
+	@scripts/build
+
+test: ## find or install what the tests need, lint, build, run all tests (.ci/run: none skipped)
+	@scripts/test
+
+lint: ## gofmt, go vet, staticcheck
+	@scripts/lint
+
+race: ## the tests alone, with the race detector
+	go test -race -tags nodynamic -timeout 15m -p 2 ./...
+
+bench: ## all benchmarks
+	go test -run '^$$' -bench . -benchmem -p 1 ./...
+
+fuzz: ## every fuzz target for FUZZTIME each (30s)
+	@scripts/fuzz
+
+golden: ## write the golden files anew
+	@scripts/golden
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
