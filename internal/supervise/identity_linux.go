@@ -28,14 +28,14 @@ func parseStat(stat []byte) (start int64, alive bool) {
 		return 0, false
 	}
 	fields := bytes.Fields(stat[i+1:])
-	const state, startTime = 3 - 3, 22 - 3
-	if len(fields) <= startTime {
+	const first, startTime = 3, 22
+	if len(fields) <= startTime-first {
 		return 0, false
 	}
-	switch fields[state][0] {
+	switch fields[0][0] {
 	case 'Z', 'X', 'x': // ended, not yet collected by its parent
 		return 0, false
 	}
-	start, err := strconv.ParseInt(string(fields[startTime]), 10, 64)
+	start, err := strconv.ParseInt(string(fields[startTime-first]), 10, 64)
 	return start, err == nil
 }

@@ -49,14 +49,19 @@ func Lock(ctx context.Context, dir string, wait time.Duration) (*DirLock, error)
 		return nil, err
 	}
 	// For people and for HeldError; the lock itself does not depend on it.
-	if err := f.Truncate(0); err == nil {
-		_, err = f.WriteAt(strconv.AppendInt(nil, int64(os.Getpid()), 10), 0)
-	}
-	if err != nil {
+	if err := sign(f); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("lock data directory: %w", err)
 	}
 	return &DirLock{f}, nil
+}
+
+func sign(f *os.File) error {
+	if err := f.Truncate(0); err != nil {
+		return err
+	}
+	_, err := f.WriteAt(strconv.AppendInt(nil, int64(os.Getpid()), 10), 0)
+	return err
 }
 
 func waitForLock(ctx context.Context, f *os.File, dir string, wait time.Duration) error {
