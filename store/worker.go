@@ -16,6 +16,7 @@ type WorkerLedger interface {
 	// Beat says that the worker lives, once a second, and brings progress. ErrBuried: stop everything and take a new id.
 	Beat(ctx context.Context, b Beat) (BeatReply, error)
 	// Claim takes jobs for a worker, one answer per delivery in order. A delivery that may not be claimed any more answers a nil Job: drop it.
+	// ErrBuried when the worker is not alive and something was refused: then nothing may be dropped, since others could claim it.
 	Claim(ctx context.Context, worker string, deliveries []Delivery) ([]Claimed, error)
 	// Finish writes outcomes, each guarded by state and fence. won[i] says whether outcome i is the job's (also when an earlier call whose
 	// answer was lost wrote it); a loser throws its outputs away.

@@ -10,10 +10,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/redis/go-redis/v9"
 
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/internal/cache"
+	"github.com/millrace/millrace/internal/queue"
 	"github.com/millrace/millrace/store"
 )
 
@@ -26,7 +26,7 @@ type Ledger interface {
 
 // Queue is what is read of the queue.
 type Queue interface {
-	PoolStats() *redis.PoolStats
+	PoolStats() queue.PoolStats
 	Depths(ctx context.Context) (map[string]int, error)
 }
 
@@ -57,10 +57,10 @@ func New(c Config) *prometheus.Registry {
 
 // descs are the metrics that are read at each scrape.
 type descs struct {
-	poolMax, poolOpen, poolInUse, poolIdle, poolWaits, poolWaitSeconds *prometheus.Desc
-	cacheGets                                                          *prometheus.Desc
-	jobs, oldest, dispatched                                           *prometheus.Desc
-	workers, slots, running, memory                                    *prometheus.Desc
+	poolMax, poolOpen, poolInUse, poolIdle, poolWaits, poolWaitSeconds, poolTimeouts *prometheus.Desc
+	cacheGets                                                                        *prometheus.Desc
+	jobs, oldest, dispatched                                                         *prometheus.Desc
+	workers, slots, running, memory                                                  *prometheus.Desc
 }
 
 func newDescs() descs {
@@ -74,6 +74,7 @@ func newDescs() descs {
 		poolIdle:        d("pool_idle_connections", "Connections nobody is using.", "store"),
 		poolWaits:       d("pool_waits_total", "Acquisitions that had to wait for a connection.", "store"),
 		poolWaitSeconds: d("pool_wait_seconds_total", "Time spent waiting for a connection.", "store"),
+		poolTimeouts:    d("pool_timeouts_total", "Acquisitions that gave up waiting.", "store"),
 		cacheGets:       d("cache_gets_total", "Values read through the cache, by where they came from.", "cache", "from"),
 		jobs:            d("jobs", "Jobs that are not final, by queue and what they wait for; counted up to a bound.", "queue", "state"),
 		oldest:          d("queue_oldest_seconds", "How long the oldest ready job of the queue has been due.", "queue"),
@@ -123,11 +124,11 @@ func (c *collector) pools(e emitter) {
 	e.counter(c.descs.poolWaits, float64(s.Waits), "ledger")
 	e.counter(c.descs.poolWaitSeconds, s.WaitTime.Seconds(), "ledger")
 	r := c.Queue.PoolStats()
-	e.gauge(c.descs.poolOpen, float64(r.TotalConns), "redis")
-	e.gauge(c.descs.poolInUse, float64(r.TotalConns-r.IdleConns), "redis")
-	e.gauge(c.descs.poolIdle, float64(r.IdleConns), "redis")
-	e.counter(c.descs.poolWaits, float64(r.WaitCount), "redis")
-	e.counter(c.descs.poolWaitSeconds, time.Duration(r.WaitDurationNs).Seconds(), "redis")
+	e.gauge(c.descs.poolMax, float64(r.Max), "redis")
+	e.gauge(c.descs.poolOpen, float64(r.Open), "redis")
+	e.gauge(c.descs.poolInUse, float64(r.Open-r.Idle), "redis")
+	e.gauge(c.descs.poolIdle, float64(r.Idle), "redis")
+	e.counter(c.descs.poolTimeouts, float64(r.Timeouts), "redis")
 }
 
 func (c *collector) queues(ctx context.Context, e emitter) {

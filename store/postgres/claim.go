@@ -68,10 +68,20 @@ func (l *Ledger) Claim(ctx context.Context, worker string, deliveries []store.De
 		}
 		todo = slices.DeleteFunc(todo, func(w wanted) bool { return claimed[w.n].Job != nil })
 		if len(todo) == 0 {
-			break
+			return claimed, nil
 		}
 	}
-	return claimed, nil
+	return claimed, again(ctx, "claim jobs", func() error { return l.alive(ctx, owner) })
+}
+
+// alive is ErrBuried for a worker that is not: its refused deliveries may be claimed by others, so it must not drop them.
+func (l *Ledger) alive(ctx context.Context, worker pgtype.UUID) error {
+	var lives bool
+	err := l.pool.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM workers WHERE id = $1 AND state = 'live')`, worker).Scan(&lives)
+	if err == nil && !lives {
+		return store.ErrBuried
+	}
+	return err
 }
 
 func (l *Ledger) claim(ctx context.Context, sql string, owner pgtype.UUID, todo []wanted, claimed []store.Claimed) error {

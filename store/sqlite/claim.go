@@ -21,8 +21,8 @@ var claimSQL = `UPDATE jobs SET
 	AND EXISTS (SELECT 1 FROM workers WHERE id = ?3 AND state = 'live')
 	RETURNING ` + jobColumns
 
-// claimedSQL finds what an earlier call claimed whose answer was lost.
-const claimedSQL = `SELECT ` + jobColumns + ` FROM jobs WHERE id = ? AND fence = ? + 1 AND worker_id = ? AND state = 'running'
+// claimedSQL finds what an earlier call claimed whose answer was lost. The + keeps the planner off the index of owners.
+const claimedSQL = `SELECT ` + jobColumns + ` FROM jobs WHERE id = ? AND fence = ? + 1 AND +worker_id = ? AND state = 'running'
 	AND EXISTS (SELECT 1 FROM workers WHERE workers.id = worker_id AND workers.state = 'live')`
 
 // Claim implements store.WorkerLedger.
@@ -48,7 +48,7 @@ func (t *tx) claim(worker string, d store.Delivery) (c store.Claimed, err error)
 		c.Job, err = scanJob(t.row(claimedSQL, d.Job, d.Fence, worker))
 	}
 	if errors.Is(err, sql.ErrNoRows) {
-		return store.Claimed{}, nil
+		return store.Claimed{}, t.alive(worker)
 	}
 	if err != nil {
 		return store.Claimed{}, err
@@ -62,4 +62,14 @@ func (t *tx) claim(worker string, d store.Delivery) (c store.Claimed, err error)
 		c.Inputs = append(c.Inputs, file)
 	}
 	return c, nil
+}
+
+// alive is ErrBuried for a worker that is not: its refused deliveries may be claimed by others, so it must not drop them.
+func (t *tx) alive(worker string) error {
+	var one int
+	err := t.row(`SELECT 1 FROM workers WHERE id = ? AND state = 'live'`, worker).Scan(&one)
+	if errors.Is(err, sql.ErrNoRows) {
+		return store.ErrBuried
+	}
+	return err
 }

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"time"
 
 	"github.com/millrace/millrace"
@@ -128,8 +129,8 @@ func testClaimByDead(f *fixture) {
 	f.must(f.Ledger.Bury(f.ctx, buried))
 	f.must(f.Worker.Leave(f.ctx, left))
 	for name, w := range map[string]string{"buried": buried, "unknown": newID(), "gone": left} {
-		if c := f.claims(w, delivery(j))[0]; c.Job != nil {
-			f.Errorf("a worker that is %s claimed a job", name)
+		if _, err := f.Worker.Claim(f.ctx, w, []store.Delivery{delivery(j)}); !errors.Is(err, store.ErrBuried) {
+			f.Errorf("Claim by a worker that is %s = %v, want ErrBuried", name, err)
 		}
 	}
 	f.wantState(j.ID, millrace.Queued)

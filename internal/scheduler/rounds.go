@@ -1,0 +1,160 @@
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/millrace/millrace/store"
+)
+
+const (
+	unclaimedAfter = 3 * time.Second // a delivery that is active for so long and unclaimed lost its worker on the way
+	expirePage     = 500
+	blobGrace      = time.Hour      // how long an unreferenced blob is left alone: somebody may be about to refer to it
+	orphanAge      = 24 * time.Hour // how old bytes without a row, or temporary ones, must be
+)
+
+// pulse is what the queue said the last time.
+type pulse struct {
+	n     int64
+	runID string
+}
+
+// watchPulse notices a Redis that was flushed, restored from an old copy, or replaced: then everything unfinished is owed again, which is one
+// row written.
+func (l *Leader) watchPulse(ctx context.Context) error {
+	n, runID, err := l.Queue.Pulse(ctx)
+	if err != nil {
+		return err
+	}
+	last := l.pulse
+	l.pulse = pulse{n: n, runID: runID}
+	if last.n == 0 || n > last.n && runID == last.runID {
+		return nil
+	}
+	l.Log.Warn("the queue lost its memory or was replaced; everything unfinished is sent again")
+	if err := l.doubt(ctx); err != nil {
+		l.pulse = last // look again next time
+		return err
+	}
+	return l.Queue.Register(ctx)
+}
+
+// doubt makes everything unfinished owed again. What is in the queue already refuses the second copy.
+func (l *Leader) doubt(ctx context.Context) error {
+	gen, err := l.Ledger.Generation(ctx)
+	if err != nil {
+		return err
+	}
+	return l.Ledger.NewGeneration(ctx, gen)
+}
+
+func (l *Leader) bury(ctx context.Context) error {
+	n, err := l.Ledger.BurySilent(ctx, l.Silence)
+	if n > 0 {
+		l.Log.Warn("workers without a sign of life were declared dead", "workers", n)
+	}
+	return err
+}
+
+// rescue is a standing sweep and not only an event at the burial: a claim that raced with the burial must not stay behind. Whoever saw a process
+// crash has rescued its jobs already, so what is found here does not count against them.
+func (l *Leader) rescue(ctx context.Context) error {
+	n, err := l.Ledger.Rescue(ctx, false)
+	if n > 0 {
+		l.Log.Warn("jobs of dead workers were put back", "jobs", n)
+	}
+	return err
+}
+
+func (l *Leader) forceCancel(ctx context.Context) error {
+	_, err := l.Ledger.ForceCancel(ctx, l.CancelGrace)
+	return err
+}
+
+// sweepActive finds deliveries whose worker died between taking them and claiming the job. The queue calls them active and refuses another copy
+// of the same name, so the job gets a new fence.
+func (l *Leader) sweepActive(ctx context.Context) error {
+	active, err := l.Queue.Active(ctx)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	seen := make(map[store.Delivery]time.Time, len(active))
+	var old []store.Delivery
+	for _, t := range active {
+		d := store.Delivery{Job: t.Job, Fence: t.Fence}
+		since, ok := l.active[d]
+		if !ok {
+			since = now
+		}
+		seen[d] = since
+		if now.Sub(since) >= unclaimedAfter {
+			old = append(old, d)
+		}
+	}
+	l.active = seen
+	if len(old) == 0 {
+		return nil
+	}
+	unclaimed, err := l.Ledger.Unclaimed(ctx, old)
+	if err != nil || len(unclaimed) == 0 {
+		return err
+	}
+	l.Log.Warn("deliveries that nobody claimed are sent again", "jobs", len(unclaimed))
+	return l.Ledger.Refence(ctx, unclaimed)
+}
+
+func (l *Leader) trim(ctx context.Context) error {
+	_, err := l.Queue.Trim(ctx, l.Archive)
+	return err
+}
+
+func (l *Leader) expire(ctx context.Context) error {
+	for _, expire := range []func(context.Context, int) (int, error){l.Ledger.ExpireJobs, l.Ledger.ExpireFiles} {
+		for {
+			n, err := expire(ctx, expirePage)
+			if err != nil {
+				return err
+			}
+			if n < expirePage {
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// collect removes the bytes that no file refers to: marked first, so that nobody takes them any more, removed after.
+func (l *Leader) collect(ctx context.Context) error {
+	dying, err := l.Ledger.DyingBlobs(ctx, blobGrace, expirePage)
+	if err != nil {
+		return err
+	}
+	for _, key := range dying {
+		if err := l.Blobs.Remove(ctx, key); err != nil {
+			return err
+		}
+		if err := l.Ledger.ForgetBlob(ctx, key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sweepBlobs removes what crashes left in the blob store: temporary bytes, and published ones whose row was never written.
+func (l *Leader) sweepBlobs(ctx context.Context) error {
+	before := time.Now().Add(-orphanAge)
+	if _, err := l.Blobs.Sweep(ctx, before); err != nil {
+		return err
+	}
+	return l.Blobs.Keys(ctx, before, func(key string) error {
+		known, err := l.Ledger.KnowsBlob(ctx, key)
+		if err != nil || known {
+			return err
+		}
+		err = l.Blobs.Remove(ctx, key)
+		return errors.Join(err, ctx.Err())
+	})
+}

@@ -1,0 +1,198 @@
+// Package scheduler is the leader's work: noticing that the queue lost its memory, burying silent workers, rescuing their jobs, forcing cancels,
+// and clearing away what is over.
+//
+// One process leads, by a lease in the ledger; any number stand by. Everything the leader does is guarded in the ledger besides, so two leaders
+// for a moment cost work, not truth.
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/millrace/millrace/internal/queue"
+	"github.com/millrace/millrace/store"
+	"github.com/millrace/millrace/store/blob"
+)
+
+// Ledger is the part of the ledger that the leader needs.
+type Ledger interface {
+	store.Dispatch
+	store.Upkeep
+}
+
+// Queue is the part of the queue that the leader needs.
+type Queue interface {
+	// Pulse counts up in Redis and names the running server: a count that fell back, or another server, means lost memory.
+	Pulse(ctx context.Context) (n int64, runID string, err error)
+	Active(ctx context.Context) ([]queue.Task, error)
+	Register(ctx context.Context) error
+	// Trim keeps the newest archived tasks of each queue and says how many it deleted.
+	Trim(ctx context.Context, keep int) (int, error)
+}
+
+// Config is what a Leader stands on. Everything is required but the durations.
+type Config struct {
+	Ledger Ledger
+	Queue  Queue
+	Blobs  blob.Store
+	Log    *slog.Logger
+
+	// Silence is how long a worker may go without a beat before it is buried. 0: 10 s.
+	Silence time.Duration
+	// CancelGrace is how long a running attempt may take to follow a cancel before the job is taken away from it. 0: 10 s.
+	CancelGrace time.Duration
+	// Archive is how many final failures each queue keeps on its dashboard. 0: 1,000.
+	Archive int
+}
+
+const (
+	leaseName   = "scheduler"
+	leaseTTL    = 10 * time.Second
+	renewEvery  = 3 * time.Second
+	stepDown    = 2 * time.Second // before its own clock says that the lease is over
+	roundEvery  = time.Second
+	standbyWait = 2 * time.Second
+)
+
+// Leader does the leader's work while it has the lease.
+type Leader struct {
+	Config
+	holder string
+	rounds []round
+	pulse  pulse
+	active map[store.Delivery]time.Time // deliveries the queue calls active, since when
+}
+
+// round is one duty and how often it is done.
+type round struct {
+	name  string
+	every time.Duration
+	do    func(ctx context.Context) error
+	next  time.Time
+	fails int
+}
+
+// New makes a Leader.
+func New(c Config) *Leader {
+	if c.Silence == 0 {
+		c.Silence = 10 * time.Second
+	}
+	if c.CancelGrace == 0 {
+		c.CancelGrace = 10 * time.Second
+	}
+	if c.Archive == 0 {
+		c.Archive = 1000
+	}
+	host, _ := os.Hostname()
+	l := &Leader{Config: c, holder: host + "/" + strconv.Itoa(os.Getpid()) + "/" + strconv.FormatUint(rand.Uint64(), 36),
+		active: make(map[store.Delivery]time.Time)}
+	l.rounds = []round{
+		{name: "watch the queue's memory", every: roundEvery, do: l.watchPulse},
+		{name: "bury silent workers", every: roundEvery, do: l.bury},
+		{name: "rescue jobs of dead workers", every: roundEvery, do: l.rescue},
+		{name: "force overdue cancels", every: roundEvery, do: l.forceCancel},
+		{name: "find deliveries that nobody claimed", every: roundEvery, do: l.sweepActive},
+		{name: "register the queues", every: 5 * time.Second, do: c.Queue.Register},
+		{name: "doubt the queue", every: 10 * time.Minute, do: l.doubt, next: time.Now().Add(10 * time.Minute)},
+		{name: "trim the queue's archive", every: time.Minute, do: l.trim},
+		{name: "expire jobs and files", every: 30 * time.Second, do: l.expire},
+		{name: "collect blobs", every: time.Minute, do: l.collect},
+		{name: "sweep the blob store", every: 24 * time.Hour, do: l.sweepBlobs, next: time.Now().Add(10 * time.Minute)},
+	}
+	return l
+}
+
+// Run leads or stands by until ctx ends.
+func (l *Leader) Run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		asked := time.Now()
+		_, leads, err := l.Ledger.Lead(ctx, leaseName, l.holder, leaseTTL)
+		if err != nil && ctx.Err() == nil {
+			l.Log.Warn("cannot ask for the leader's lease", "error", err)
+		}
+		if leads {
+			l.lead(ctx, asked)
+			continue
+		}
+		sleep(ctx, standbyWait)
+	}
+	return nil
+}
+
+// lead does the rounds until the lease is lost or ctx ends. until is by this process's own monotonic clock: a frozen leader that thaws sees at
+// once that its time is over.
+func (l *Leader) lead(ctx context.Context, since time.Time) {
+	l.Log.Debug("leading")
+	if err := l.begin(ctx); err != nil {
+		l.Log.Warn("cannot begin to lead", "error", err)
+		sleep(ctx, roundEvery)
+	}
+	until, renew := since.Add(leaseTTL-stepDown), since.Add(renewEvery)
+	for ctx.Err() == nil && time.Now().Before(until) {
+		if now := time.Now(); !now.Before(renew) {
+			if _, leads, err := l.Ledger.Lead(ctx, leaseName, l.holder, leaseTTL); err == nil {
+				if !leads {
+					return
+				}
+				until = now.Add(leaseTTL - stepDown)
+			}
+			renew = now.Add(renewEvery)
+		}
+		l.work(ctx, until)
+		sleep(ctx, roundEvery)
+	}
+	if ctx.Err() != nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_ = l.Ledger.Resign(ctx, leaseName, l.holder)
+	}
+}
+
+// begin doubts what the queue knows: while nobody led, Redis may have lost anything unseen.
+func (l *Leader) begin(ctx context.Context) error {
+	l.pulse = pulse{}
+	clear(l.active)
+	return l.doubt(ctx)
+}
+
+// work does every round that is due. One that fails is logged once and tried again less and less often, up to a minute.
+func (l *Leader) work(ctx context.Context, until time.Time) {
+	for i := range l.rounds {
+		r := &l.rounds[i]
+		now := time.Now()
+		if ctx.Err() != nil || now.After(until) {
+			return
+		}
+		if now.Before(r.next) {
+			continue
+		}
+		roundCtx, cancel := context.WithDeadline(ctx, until)
+		err := r.do(roundCtx)
+		cancel()
+		r.next = time.Now().Add(r.every - roundEvery/2)
+		if err == nil {
+			r.fails = 0
+			continue
+		}
+		r.fails++
+		if r.fails == 1 && !errors.Is(err, context.Canceled) {
+			l.Log.Warn("round failed; it will be tried again", "round", r.name, "error", err)
+		}
+		r.next = time.Now().Add(min(roundEvery<<min(r.fails, 5), time.Minute))
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	// ±20 %, so that several processes do not move in step.
+	t := time.NewTimer(time.Duration(float64(d) * (0.8 + 0.4*rand.Float64())))
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}

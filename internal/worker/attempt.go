@@ -1,0 +1,226 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/internal/batch"
+	"github.com/millrace/millrace/internal/notify"
+	"github.com/millrace/millrace/internal/queue"
+	"github.com/millrace/millrace/store"
+	"github.com/millrace/millrace/tasks"
+)
+
+// attempt is one run of a handler, from claim to outcome.
+type attempt struct {
+	job    *millrace.Job
+	inputs []millrace.File
+	host   *host
+	cancel context.CancelCauseFunc
+}
+
+// handle is what the queue calls for a delivery. It answers nil once the ledger has the word, an error only when it could not be asked.
+func (w *Worker) handle(ctx context.Context, s *slots, t queue.Task) error {
+	typ, ok := w.Types.Get(t.Type)
+	if !ok {
+		return fmt.Errorf("task type %s is not known to this version; a newer worker must take it", t.Type)
+	}
+	if err := s.sem.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer s.sem.Release(1)
+	claimed, err := w.claim(ctx, store.Delivery{Job: t.Job, Fence: t.Fence})
+	if err != nil || claimed.Job == nil {
+		return err
+	}
+	return w.attempt(typ, claimed)
+}
+
+type claimAnswer struct {
+	claimed store.Claimed
+	err     error
+}
+
+// claim asks the ledger for the job and keeps asking while it is out of reach, so that an outage does not use up the queue's patience.
+func (w *Worker) claim(ctx context.Context, d store.Delivery) (store.Claimed, error) {
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
+		if w.drains() {
+			return store.Claimed{}, errShutdown
+		}
+		answer, err := w.claims.Do(ctx, d)
+		if err == nil {
+			err = answer.err
+		}
+		if err == nil && !w.fenced() || ctx.Err() != nil {
+			return answer.claimed, err
+		}
+		select {
+		case <-ctx.Done():
+			return store.Claimed{}, ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+func (w *Worker) claimGroup(ctx context.Context, group []store.Delivery) []claimAnswer {
+	answers := make([]claimAnswer, len(group))
+	w.mu.Lock()
+	id := w.id
+	w.mu.Unlock()
+	claimed, err := w.Ledger.Claim(ctx, id, group)
+	for i := range answers {
+		if err != nil {
+			answers[i].err = err
+			continue
+		}
+		answers[i].claimed = claimed[i]
+	}
+	return answers
+}
+
+// attempt runs the handler and records how it ended. The queue hears of a final failure, so that its dashboard shows it.
+func (w *Worker) attempt(typ tasks.Type, c store.Claimed) error {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	a := &attempt{job: c.Job, inputs: c.Inputs, cancel: cancel}
+	a.host = newHost(w, c.Job)
+	w.add(a)
+	defer w.remove(a)
+	w.event(notify.Event{Tenant: c.Job.Tenant, Job: c.Job.ID, State: millrace.Running})
+
+	ctx, stop := context.WithTimeoutCause(ctx, c.Job.Timeout, errTimeout)
+	defer stop()
+	watched := context.AfterFunc(ctx, func() { w.watchStuck(a) })
+	defer watched()
+
+	result, err := a.run(ctx, typ)
+	var outputs []store.NewOutput
+	if err == nil {
+		outputs, err = a.host.publish(ctx)
+	}
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		err = cause
+	}
+	o := w.outcome(a, result, outputs, err)
+	if o == nil {
+		a.host.discard(true)
+		return nil
+	}
+	won, known := w.finish(o)
+	if !won || o.Kind != store.OutcomeSucceeded {
+		// When nobody knows whether the outcome was committed, the published bytes may be the job's: the collector decides.
+		a.host.discard(known)
+	}
+	if !won {
+		return nil
+	}
+	w.event(notify.Event{Tenant: o.Tenant, Job: o.Job, State: stateAfter(o.Kind)})
+	if o.Kind == store.OutcomeFailed {
+		return queue.Final(errors.New(o.Error.Message))
+	}
+	return nil
+}
+
+// run calls the handler; a panic is an error of this attempt and no more.
+func (a *attempt) run(ctx context.Context, typ tasks.Type) (result json.RawMessage, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("handler of %s panicked: %v\n%s", typ.Name, p, debug.Stack())
+		}
+	}()
+	for i, f := range a.inputs {
+		if f.ID == "" {
+			return nil, millrace.BadInput(millrace.CodeInputFailed, "input file %s does not exist any more", a.job.Inputs[i].File)
+		}
+	}
+	return typ.Run(ctx, tasks.NewCall(a.host, a.inputs), a.job.Params)
+}
+
+// watchStuck gives a handler whose context has ended a minute to return. Go cannot kill a goroutine: after that the attempt is recorded as it
+// ended, and the process drains and is replaced.
+func (w *Worker) watchStuck(a *attempt) {
+	deadline := time.NewTimer(stuckGrace)
+	defer deadline.Stop()
+	look := time.NewTicker(time.Second)
+	defer look.Stop()
+	for w.holds(a) {
+		select {
+		case <-look.C:
+			continue
+		case <-deadline.C:
+		}
+		w.Log.Error("a handler ignores the end of its context; this process will be replaced", "job", a.job.ID, "type", a.job.Type)
+		if o := w.outcome(a, nil, nil, errTimeout); o != nil {
+			o.Error.Message = "the handler did not stop when it was told to; its process was replaced"
+			w.finish(o)
+		}
+		select {
+		case w.stuck <- struct{}{}:
+		default:
+		}
+		return
+	}
+}
+
+func (w *Worker) holds(a *attempt) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_, ok := w.attempts[a]
+	return ok
+}
+
+func (w *Worker) add(a *attempt) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.attempts[a] = struct{}{}
+}
+
+func (w *Worker) remove(a *attempt) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.attempts, a)
+}
+
+func (w *Worker) drains() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.draining
+}
+
+type outcomeAnswer struct {
+	won bool
+	err error
+}
+
+// finish writes the outcome and keeps trying until the ledger has it, or this process counts as dead and another will do the job. won says
+// whether the outcome is the job's, known whether the ledger has answered at all.
+func (w *Worker) finish(o *store.Outcome) (won, known bool) {
+	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		answer, err := w.outcomes.Do(context.Background(), *o)
+		if err == nil && answer.err == nil {
+			return answer.won, true
+		}
+		if w.fenced() || errors.Is(err, batch.ErrClosed) {
+			w.Log.Warn("outcome thrown away: the ledger was out of reach for too long", "job", o.Job, "error", errors.Join(err, answer.err))
+			return false, false
+		}
+		<-time.After(pause)
+	}
+}
+
+func (w *Worker) finishGroup(ctx context.Context, group []store.Outcome) []outcomeAnswer {
+	answers := make([]outcomeAnswer, len(group))
+	won, err := w.Ledger.Finish(ctx, group)
+	for i := range answers {
+		answers[i].err = err
+		if err == nil {
+			answers[i].won = won[i]
+		}
+	}
+	return answers
+}

@@ -1,0 +1,196 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/internal/media"
+	"github.com/millrace/millrace/internal/notify"
+	"github.com/millrace/millrace/store"
+	"github.com/millrace/millrace/store/blob"
+	"github.com/millrace/millrace/tasks"
+)
+
+// publishEvery is how often progress is sent to watchers at most; the ledger hears of it with the beat.
+const publishEvery = 200 * time.Millisecond
+
+// host is what the handler of one attempt stands on.
+type host struct {
+	worker *Worker
+	job    *millrace.Job
+
+	mu       sync.Mutex // guards what follows
+	outputs  []*output
+	progress millrace.Progress
+	dirty    bool      // progress has changed since the last beat
+	told     time.Time // when watchers heard last
+}
+
+func newHost(w *Worker, job *millrace.Job) *host { return &host{worker: w, job: job} }
+
+// Open opens an input; its reads fail once ctx has ended.
+func (h *host) Open(ctx context.Context, file millrace.File) (tasks.InputFile, error) {
+	r, err := h.worker.Blobs.Open(ctx, file.Blob)
+	if err != nil {
+		return nil, fmt.Errorf("open input %s: %w", file.ID, err)
+	}
+	return &input{ctx: ctx, Reader: r}, nil
+}
+
+type input struct {
+	ctx context.Context
+	blob.Reader
+}
+
+func (i *input) Read(p []byte) (int, error) {
+	if i.ctx.Err() != nil {
+		return 0, context.Cause(i.ctx)
+	}
+	return i.Reader.Read(p)
+}
+
+func (i *input) ReadAt(p []byte, off int64) (int, error) {
+	if i.ctx.Err() != nil {
+		return 0, context.Cause(i.ctx)
+	}
+	return i.Reader.ReadAt(p, off)
+}
+
+// output is one output being written. Its bytes stay in a temporary place until the attempt has succeeded.
+type output struct {
+	ctx    context.Context
+	name   string
+	w      blob.Writer
+	head   []byte // the first bytes, to tell the content type
+	err    error  // the first failed write: such an output must not be published
+	closed bool
+	key    string // once committed by this attempt
+}
+
+// Create begins an output.
+func (h *host) Create(ctx context.Context, name string) (io.WriteCloser, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, o := range h.outputs {
+		if o.name == name {
+			return nil, fmt.Errorf("output %q was created twice", name)
+		}
+	}
+	if name != media.CleanName(name) {
+		return nil, fmt.Errorf("output name %q is no plain file name", name)
+	}
+	w, err := h.worker.Blobs.Create(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("create output %s: %w", name, err)
+	}
+	o := &output{ctx: ctx, name: name, w: w}
+	h.outputs = append(h.outputs, o)
+	return o, nil
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	if o.ctx.Err() != nil {
+		return 0, context.Cause(o.ctx)
+	}
+	if o.err != nil {
+		return 0, o.err
+	}
+	if room := media.SniffLen - len(o.head); room > 0 {
+		o.head = append(o.head, p[:min(room, len(p))]...)
+	}
+	n, err := o.w.Write(p)
+	o.err = err
+	return n, err
+}
+
+func (o *output) Close() error {
+	o.closed = true
+	return o.err
+}
+
+// publish makes the outputs durable. They become visible with the outcome, or not at all.
+func (h *host) publish(ctx context.Context) ([]store.NewOutput, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	published := make([]store.NewOutput, 0, len(h.outputs))
+	for _, o := range h.outputs {
+		if !o.closed || o.err != nil {
+			return nil, fmt.Errorf("output %s was not completed: %w", o.name, o.err)
+		}
+		sum, size := o.w.Sum()
+		key, known, err := h.worker.Ledger.TakeBlob(ctx, h.job.Tenant, sum)
+		if err != nil {
+			return nil, fmt.Errorf("look for the bytes of output %s: %w", o.name, err)
+		}
+		if !known {
+			if key, err = o.w.Commit(ctx); err != nil {
+				return nil, fmt.Errorf("publish output %s: %w", o.name, err)
+			}
+			o.key = key
+		}
+		published = append(published, store.NewOutput{Blob: key, Output: millrace.Output{
+			Name: o.name, File: newID(), Size: size, ContentType: media.ContentType(o.head), SHA256: sum}})
+	}
+	for _, o := range h.outputs {
+		if o.key == "" {
+			_ = o.w.Abort() // the tenant has these bytes already
+		}
+	}
+	return published, nil
+}
+
+// discard removes what the attempt wrote and, where published says so, what it has published too, because nobody refers to it.
+func (h *host) discard(published bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, o := range h.outputs {
+		if o.key == "" {
+			_ = o.w.Abort()
+			continue
+		}
+		if !published {
+			continue
+		}
+		if err := h.worker.Blobs.Remove(context.Background(), o.key); err != nil {
+			h.worker.Log.Warn("cannot remove an output that nobody needs; the collector will", "error", err)
+		}
+	}
+}
+
+// Progress keeps the newest value for the next beat and tells watchers now and then.
+func (h *host) Progress(p millrace.Progress) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.progress, h.dirty = p, true
+	if now := time.Now(); now.Sub(h.told) >= publishEvery {
+		h.told = now
+		h.worker.event(notify.Event{Tenant: h.job.Tenant, Job: h.job.ID, State: millrace.Running, Progress: &p})
+	}
+}
+
+// news is the progress that the ledger has not heard of, or nil.
+func (h *host) news() *millrace.Progress {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.dirty {
+		return nil
+	}
+	h.dirty = false
+	p := h.progress
+	return &p
+}
+
+func (h *host) last() millrace.Progress {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.progress
+}
+
+// Reserve asks for memory.
+func (h *host) Reserve(ctx context.Context, bytes int64) (func(), error) {
+	return h.worker.budget.reserve(ctx, bytes)
+}

@@ -1,0 +1,134 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/millrace/millrace/store"
+)
+
+// register announces the process under a fresh id and keeps trying while the ledger is out of reach.
+func (w *Worker) register(ctx context.Context) error {
+	self := w.Self
+	self.ID = newID()
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
+		asked := time.Now()
+		err := w.Ledger.Register(ctx, self)
+		if err == nil {
+			w.mu.Lock()
+			w.id, w.lastBeat = self.ID, asked
+			w.mu.Unlock()
+			return nil
+		}
+		if errors.Is(err, store.ErrBuried) {
+			self.ID = newID()
+		}
+		w.Log.Warn("cannot register with the ledger; trying again", "error", err)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+// beat tells the ledger once a second that the process lives, and hears what it must stop.
+func (w *Worker) beat(ctx context.Context) error {
+	tick := time.NewTicker(beatEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		w.beatOnce(ctx)
+	}
+}
+
+func (w *Worker) beatOnce(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	asked := time.Now()
+	b := w.status()
+	reply, err := w.Ledger.Beat(ctx, b)
+	switch {
+	case err == nil:
+		w.mu.Lock()
+		w.lastBeat = asked
+		w.mu.Unlock()
+		w.stopSome(reply.Cancel, errCanceled)
+		w.stopSome(reply.Lost, errLost)
+	case errors.Is(err, store.ErrBuried):
+		w.Log.Warn("this process was declared dead; its attempts belong to others and it starts over under a new id", "worker", b.Worker)
+		w.cancelAll(errLost)
+		_ = w.register(ctx)
+	case w.fenced():
+		// The leader buries this worker soon, or has: what it goes on doing would be done twice.
+		w.Log.Warn("no beat for too long; giving up the running attempts", "since", selfFence, "error", err)
+		w.cancelAll(errLost)
+	default:
+		w.Log.Warn("beat failed", "error", err)
+	}
+}
+
+// fenced says whether the last beat is so old that the process must count itself as dead.
+func (w *Worker) fenced() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return time.Since(w.lastBeat) > selfFence
+}
+
+func (w *Worker) status() store.Beat {
+	b := store.Beat{MemoryUsed: w.budget.used(), MemoryBudget: w.budget.size}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	b.Worker = w.id
+	for a := range w.attempts {
+		b.Running = append(b.Running, store.Holding{Job: a.job.ID, Fence: a.job.Fence, Progress: a.host.news()})
+	}
+	return b
+}
+
+func (w *Worker) stopSome(deliveries []store.Delivery, cause error) {
+	if len(deliveries) == 0 {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, d := range deliveries {
+		for a := range w.attempts {
+			if a.job.ID == d.Job && a.job.Fence == d.Fence {
+				a.cancel(cause)
+			}
+		}
+	}
+}
+
+// Cancel stops the attempt of a job that runs here, if one does. It is the quick way; the beat's reply is the sure one, and the cancel is in the
+// ledger already.
+func (w *Worker) Cancel(job string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for a := range w.attempts {
+		if a.job.ID == job {
+			a.cancel(errCanceled)
+		}
+	}
+}
+
+// leave ends the registration once nothing runs any more; with work left behind it stays, and is buried, so that the work is rescued.
+func (w *Worker) leave() {
+	if w.count() > 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	w.mu.Lock()
+	id := w.id
+	w.mu.Unlock()
+	if err := w.Ledger.Leave(ctx, id); err != nil {
+		w.Log.Warn("cannot leave the ledger; this process will be buried", "error", err)
+	}
+}

@@ -1,0 +1,239 @@
+// Package worker does the work: it takes deliveries from the queue, claims the jobs in the ledger, runs their handlers and records one outcome
+// for each attempt.
+//
+// A delivery is a hint; an attempt exists only between a claim and a guarded outcome in the ledger. Handlers run on this package's contexts and
+// slots, never on the queue's, whose own timeouts free a slot while a handler still runs.
+package worker
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/internal/batch"
+	"github.com/millrace/millrace/internal/notify"
+	"github.com/millrace/millrace/internal/queue"
+	"github.com/millrace/millrace/store"
+	"github.com/millrace/millrace/store/blob"
+	"github.com/millrace/millrace/tasks"
+)
+
+// Queue delivers tasks until ctx ends.
+type Queue interface {
+	Serve(ctx context.Context, c queue.ServeConfig) error
+}
+
+// Publisher tells watchers what happened. It never fails: who misses it reads the ledger.
+type Publisher interface {
+	Publish(ctx context.Context, events []notify.Event)
+}
+
+// Config is what a worker process stands on. Everything is required but the durations and budgets.
+type Config struct {
+	Ledger store.WorkerLedger
+	Queue  Queue
+	Blobs  blob.Store
+	Types  tasks.List
+	Events Publisher
+	Log    *slog.Logger
+
+	// Self describes this process: host, boot id, pid, role and slots. The id is made by Run.
+	Self millrace.Worker
+	// Budget is how many bytes of memory the running jobs may reserve together. 0: 512 MiB.
+	Budget int64
+	// Grace is how long running attempts may go on once the drain began. 0: 25 s.
+	Grace time.Duration
+	// Ready is called once the process takes work.
+	Ready func()
+}
+
+// Liveness: a worker beats each second; one that could not for selfFence gives up its attempts, well before the leader buries it after 10 s.
+const (
+	beatEvery    = time.Second
+	selfFence    = 7 * time.Second
+	stuckGrace   = 60 * time.Second // a handler that ignores the end of its context for so long costs the process
+	releaseGrace = 3 * time.Second  // for handlers to return once a drain has canceled them
+)
+
+// Why an attempt's context ended.
+var (
+	errTimeout  = errors.New("timeout")
+	errCanceled = errors.New("canceled by request")
+	errShutdown = errors.New("the worker shuts down")
+	errLost     = errors.New("the attempt belongs to another by now")
+	errStuck    = errors.New("a handler ignored the end of its context; the process ends to free its slot")
+)
+
+// Worker is one worker process.
+type Worker struct {
+	Config
+	slots    map[millrace.Pool]*slots
+	budget   *budget
+	claims   *batch.Group[store.Delivery, claimAnswer]
+	outcomes *batch.Group[store.Outcome, outcomeAnswer]
+	events   chan notify.Event
+	stuck    chan struct{}
+
+	mu       sync.Mutex // guards what follows
+	id       string
+	lastBeat time.Time // of the last beat that the ledger took; monotonic
+	attempts map[*attempt]struct{}
+	draining bool
+}
+
+// New makes a worker process.
+func New(c Config) *Worker {
+	if c.Budget == 0 {
+		c.Budget = 512 << 20
+	}
+	if c.Grace == 0 {
+		c.Grace = 25 * time.Second
+	}
+	w := &Worker{
+		Config:   c,
+		slots:    map[millrace.Pool]*slots{millrace.CPU: newSlots(c.Self.CPUSlots), millrace.IO: newSlots(c.Self.IOSlots)},
+		budget:   newBudget(c.Budget),
+		events:   make(chan notify.Event, 1024),
+		stuck:    make(chan struct{}, 1),
+		attempts: make(map[*attempt]struct{}),
+	}
+	w.claims = batch.New(batch.Config{Workers: 1, MaxItems: 64, QueueLen: 256}, w.claimGroup)
+	w.outcomes = batch.New(batch.Config{Workers: 2, MaxItems: 256, QueueLen: 1024}, w.finishGroup)
+	return w
+}
+
+// Run works until ctx ends, then drains: nothing new is taken, running attempts get Grace, the rest is released with no attempt spent.
+func (w *Worker) Run(ctx context.Context) error {
+	if err := w.register(ctx); err != nil {
+		return err
+	}
+	// Services outlive ctx: the drain still beats, claims nothing, and writes outcomes.
+	services, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var running errgroup.Group
+	for _, service := range []func(context.Context) error{w.claims.Run, w.outcomes.Run, w.publish, w.beat} {
+		running.Go(func() error { return service(services) })
+	}
+	err := w.serve(ctx)
+	w.leave()
+	stop()
+	return errors.Join(err, running.Wait())
+}
+
+// serve runs the pools until ctx ends or a handler is stuck, and returns when every handler has.
+func (w *Worker) serve(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	pools, poolCtx := errgroup.WithContext(ctx)
+	for pool, slots := range w.slots {
+		if slots.size > 0 {
+			pools.Go(func() error { return w.Queue.Serve(poolCtx, w.serveConfig(pool, slots)) })
+		}
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		select {
+		case <-w.stuck:
+			cancel(errStuck)
+		case <-poolCtx.Done():
+		}
+		w.drain(poolCtx)
+	}()
+	if w.Ready != nil {
+		w.Ready()
+	}
+	err := pools.Wait()
+	cancel(nil)
+	<-done
+	w.waitAttempts()
+	if errors.Is(context.Cause(ctx), errStuck) {
+		return errStuck
+	}
+	return err
+}
+
+func (w *Worker) serveConfig(pool millrace.Pool, s *slots) queue.ServeConfig {
+	return queue.ServeConfig{
+		Pool: pool, Slots: s.size, Gate: s.wait,
+		Handler: func(ctx context.Context, t queue.Task) error { return w.handle(ctx, s, t) },
+		Drain:   w.Grace + releaseGrace,
+	}
+}
+
+// drain waits until the attempts have ended by themselves, or cancels them when the grace is over.
+func (w *Worker) drain(ctx context.Context) {
+	<-ctx.Done()
+	w.mu.Lock()
+	w.draining = true
+	left := len(w.attempts)
+	w.mu.Unlock()
+	if left > 0 {
+		w.Log.Info("draining", "attempts", left, "grace", w.Grace)
+	}
+	deadline := time.NewTimer(w.Grace)
+	defer deadline.Stop()
+	look := time.NewTicker(50 * time.Millisecond)
+	defer look.Stop()
+	for w.count() > 0 {
+		select {
+		case <-look.C:
+		case <-deadline.C:
+			w.cancelAll(errShutdown)
+			return
+		}
+	}
+}
+
+// waitAttempts gives canceled attempts a moment to hand their jobs back. What is left after it is rescued by the ledger.
+func (w *Worker) waitAttempts() {
+	for deadline := time.Now().Add(releaseGrace); w.count() > 0 && time.Now().Before(deadline); {
+		<-time.After(10 * time.Millisecond)
+	}
+}
+
+func (w *Worker) count() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.attempts)
+}
+
+func (w *Worker) cancelAll(cause error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for a := range w.attempts {
+		a.cancel(cause)
+	}
+}
+
+// publish sends events in groups: what gathers while one message is on its way leaves with the next.
+func (w *Worker) publish(ctx context.Context) error {
+	for {
+		var group []notify.Event
+		select {
+		case e := <-w.events:
+			group = append(group, e)
+		case <-ctx.Done():
+			return nil
+		}
+		for len(w.events) > 0 && len(group) < 256 {
+			group = append(group, <-w.events)
+		}
+		w.Events.Publish(ctx, group)
+	}
+}
+
+func (w *Worker) event(e notify.Event) {
+	select {
+	case w.events <- e:
+	default: // a hint only
+	}
+}
+
+func newID() string { return uuid.Must(uuid.NewV7()).String() }
