@@ -74,10 +74,12 @@ func (l *Ledger) Owed(ctx context.Context, limits map[string]int) ([]store.Owed,
 	return all, nil
 }
 
+const markSQL = `UPDATE jobs SET sent_gen = ?3 WHERE id = ?1 AND fence = ?2 AND due_at IS NOT NULL AND sent_gen < ?3`
+
 // MarkSent implements store.Dispatch.
 func (l *Ledger) MarkSent(ctx context.Context, deliveries []store.Delivery, gen int64) error {
 	return l.forEach(ctx, deliveries, func(t *tx, d store.Delivery) error {
-		_, err := t.exec(`UPDATE jobs SET sent_gen = ?3 WHERE id = ?1 AND fence = ?2 AND due_at IS NOT NULL AND sent_gen < ?3`, d.Job, d.Fence, gen)
+		_, err := t.exec(markSQL, d.Job, d.Fence, gen)
 		return err
 	})
 }

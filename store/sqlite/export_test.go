@@ -1,0 +1,70 @@
+package sqlite
+
+import (
+	"context"
+	"strings"
+)
+
+// Statements whose plans are tested, and how many arguments each takes.
+var Statements = map[string]struct {
+	SQL  string
+	Args int
+}{
+	"claim":     {claimSQL, 4},
+	"claimed":   {claimedSQL, 3},
+	"finish":    {endSQL, 16},
+	"holds":     {holdsSQL, 3},
+	"mark":      {markSQL, 3},
+	"owed new":  {owedNew, 3},
+	"owed old":  {owedOld, 3},
+	"rescuable": {rescuable, 0},
+	"list":      {listAll, 7},
+	"list tag":  {listTagged, 8},
+	"later":     {laterSQL, 4},
+}
+
+// Explain is the query plan of a statement as the writer's connection sees it.
+func (l *Ledger) Explain(ctx context.Context, query string, args int) (string, error) {
+	var steps []string
+	err := l.write(ctx, func(t *tx) error {
+		return t.rows(func(row scanner) error {
+			var id, parent, unused int
+			var detail string
+			err := row.Scan(&id, &parent, &unused, &detail)
+			steps = append(steps, detail)
+			return err
+		}, `EXPLAIN QUERY PLAN `+query, make([]any, args)...)
+	})
+	return strings.Join(steps, "\n"), err
+}
+
+// Exec runs statements in a transaction of their own or with others.
+func (l *Ledger) Exec(ctx context.Context, statements ...string) error {
+	return l.write(ctx, func(t *tx) error {
+		for _, s := range statements {
+			if _, err := t.exec(s); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Hold keeps the writer busy until release is closed; started is closed when it is.
+func (l *Ledger) Hold(ctx context.Context, started chan<- struct{}, release <-chan struct{}) error {
+	return l.write(ctx, func(*tx) error {
+		close(started)
+		<-release
+		return nil
+	})
+}
+
+// Waiting is how many callers wait for the writer.
+func (l *Ledger) Waiting() int { return len(l.writer.ops) }
+
+// Pragma sets a pragma of the writer's connection outside of any transaction.
+func (l *Ledger) Pragma(ctx context.Context, text string) error {
+	return l.write(ctx, func(t *tx) error {
+		return t.rows(func(row scanner) error { var v any; return row.Scan(&v) }, `PRAGMA `+text)
+	})
+}
