@@ -75,7 +75,7 @@ type Column struct {
 	MaxLength *int `json:"max_length,omitempty"`
 
 	Quantiles     map[string]float64 `json:"quantiles,omitempty"`
-	QuantileError float64            `json:"quantile_error"` // relative; 0: exact
+	QuantileError *float64           `json:"quantile_error,omitempty"` // relative to the values it lies between; 0: exact
 
 	Distinct      int64   `json:"distinct"`       // values that differ in their bytes, empty cells not counted
 	DistinctError float64 `json:"distinct_error"` // relative standard error; 0: exact

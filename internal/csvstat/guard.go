@@ -11,7 +11,7 @@ import (
 const bufferSize = 64 << 10
 
 // guard stands between the input and the CSV reader, which by itself would keep a record of any size. It bounds what is read for one record,
-// give or take a buffer, and refuses bytes that are no UTF-8 text with the line they are on.
+// give or take two buffers, and refuses bytes that are no UTF-8 text with the line they are on.
 type guard struct {
 	r         io.Reader
 	delimiter byte                    // counted when it is ASCII; 0: not

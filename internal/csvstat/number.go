@@ -10,8 +10,9 @@ import (
 // number is a value of a numeric column.
 type number struct {
 	float   float64
-	whole   int64 // exact, when integer
-	integer bool  // written without fraction and exponent, and an int64
+	integer bool  // written without fraction and exponent
+	whole   int64 // exact, when fits
+	fits    bool  // an integer that is an int64
 }
 
 // parseNumber reads a decimal number, blanks around it allowed. NaN, infinities, hexadecimal, underscores, digits of other scripts and what a
@@ -35,49 +36,68 @@ func parseNumber(s string) (number, bool) {
 	}
 	if integer {
 		if whole, err := strconv.ParseInt(s, 10, 64); err == nil {
-			return number{float: float64(whole), whole: whole, integer: true}, true
+			return number{float: float64(whole), integer: true, whole: whole, fits: true}, true
 		}
 	}
 	float, err := strconv.ParseFloat(s, 64)
-	return number{float: float}, err == nil
+	return number{float: float, integer: integer}, err == nil
 }
 
-// numbers gathers the moments and the distribution of a numeric column. Mean and deviation follow Welford, which stays exact where the sum of
-// squares loses all its digits.
+// numbers gathers the moments and the distribution of a numeric column. Mean and deviation follow Welford, who keeps digits where the sum of
+// squares loses them all. Both are sums of two floats: near 2⁵³ a float64 mean alone is off by as much as the values deviate from it.
 type numbers struct {
 	n                  int64
-	integers           bool
-	mean, m2           float64
+	integers, fit      bool // all of them so far
+	mean, m2           twofold
 	min, max           float64
 	minWhole, maxWhole int64
 	spread             spread
 }
 
-func newNumbers(columns int) numbers { return numbers{integers: true, spread: newSpread(columns)} }
+func newNumbers(columns int) numbers {
+	return numbers{integers: true, fit: true, spread: newSpread(columns)}
+}
 
 func (s *numbers) add(v number) {
 	if s.n++; s.n == 1 {
 		s.min, s.max, s.minWhole, s.maxWhole = v.float, v.float, v.whole, v.whole
 	}
-	s.integers = s.integers && v.integer
+	s.integers, s.fit = s.integers && v.integer, s.fit && v.fits
 	s.min, s.max = min(s.min, v.float), max(s.max, v.float)
 	s.minWhole, s.maxWhole = min(s.minWhole, v.whole), max(s.maxWhole, v.whole)
-	delta := v.float - s.mean
-	s.mean += delta / float64(s.n)
-	s.m2 += delta * (v.float - s.mean)
+	delta := s.mean.from(v.float)
+	s.mean.add(delta / float64(s.n))
+	s.m2.add(delta * s.mean.from(v.float))
 	s.spread.add(v.float)
 }
 
+// twofold is a number of about 106 bits: the sum of a float and of what was lost when it was rounded.
+type twofold struct{ high, low float64 }
+
+// add adds v without loss in the high part (Knuth's two-sum).
+func (t *twofold) add(v float64) {
+	sum := t.high + v
+	part := sum - t.high
+	t.low += (t.high - (sum - part)) + (v - part)
+	t.high = sum
+}
+
+// from is v − t.
+func (t *twofold) from(v float64) float64 { return (v - t.high) - t.low }
+
 func (s *numbers) summarize(c *Column) {
-	if s.integers {
+	if s.fit {
 		c.Min = strconv.AppendInt(nil, s.minWhole, 10)
 		c.Max = strconv.AppendInt(nil, s.maxWhole, 10)
 	} else {
 		c.Min, c.Max = encode(s.min), encode(s.max)
 	}
-	c.Mean = finite(s.mean)
+	mean := s.mean.high + s.mean.low
+	c.Mean = finite(mean)
 	if s.n > 1 {
-		c.StdDev = finite(math.Sqrt(s.m2 / float64(s.n-1)))
+		// About the mean as it is answered, rounded to a float64, as any computation in two passes has it.
+		off := s.mean.from(mean)
+		c.StdDev = finite(math.Sqrt((s.m2.high + s.m2.low + float64(s.n)*off*off) / float64(s.n-1)))
 	}
 	s.spread.summarize(c, s.n, s.min, s.max)
 }

@@ -56,8 +56,9 @@ func (s *spread) insert(v float64) {
 }
 
 func (s *spread) summarize(c *Column, n int64, low, high float64) {
+	c.QuantileError = new(float64)
 	if s.sketch != nil {
-		c.QuantileError = quantileError
+		*c.QuantileError = quantileError
 	}
 	slices.Sort(s.few)
 	c.Quantiles = make(map[string]float64, 7)

@@ -25,7 +25,6 @@ type table struct {
 	delimiter rune
 
 	width    int // cells of a row
-	first    []string
 	columns  []*column
 	index    []int // of each column in a row
 	rows     int64
@@ -73,7 +72,7 @@ func open(r io.Reader, o Options) (*table, error) {
 func (t *table) header() error {
 	record, err := t.read()
 	if err != nil {
-		return err
+		return t.word(err)
 	}
 	t.width = len(record)
 	names := make([]string, t.width)
