@@ -37,9 +37,6 @@ func checksum(ctx context.Context, call *tasks.Call, p tasks.ChecksumParams) (an
 	if _, err := io.CopyBuffer(struct{ io.Writer }{io.MultiWriter(writers...)}, src, make([]byte, chunk)); err != nil {
 		return nil, err
 	}
-	if src.done != src.total {
-		return nil, fmt.Errorf("input ended after %d of %d bytes", src.done, src.total)
-	}
 	result := make(tasks.ChecksumResult, len(digests))
 	for name, h := range digests {
 		result[name] = hex.EncodeToString(h.Sum(nil))

@@ -57,10 +57,6 @@ func encode(src *source, w io.Writer, enc encoding) error {
 		e.Close()
 		return own
 	}
-	if src.done != src.total {
-		e.Close()
-		return fmt.Errorf("input ended after %d of %d bytes", src.done, src.total)
-	}
 	return e.Close()
 }
 

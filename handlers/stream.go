@@ -2,7 +2,7 @@ package handlers
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"unicode/utf8"
@@ -16,8 +16,9 @@ const chunk = 256 << 10
 // nameLimit is the longest name of a file in bytes.
 const nameLimit = 255
 
-// source reads an input for a codec or parser. It counts bytes as progress, ends with the context, and remembers its own failure: a store
-// that breaks off gives the very errors (io.ErrUnexpectedEOF) by which a codec says that the input is corrupt, and only the latter is final.
+// source reads an input for a codec or parser. It counts bytes as progress, ends with the context, and takes no early end for the end. It
+// remembers its own failure: a store that breaks off gives the very errors (io.ErrUnexpectedEOF) by which a codec says that the input is
+// corrupt, and only the latter is final.
 type source struct {
 	ctx   context.Context // of the one call that the source lives in
 	call  *tasks.Call
@@ -49,6 +50,9 @@ func (s *source) Read(p []byte) (int, error) {
 		s.done += int64(n)
 		s.call.Progress(s.done, s.total, "bytes", "")
 	}
+	if err == io.EOF && s.done != s.total {
+		err = fmt.Errorf("input ended after %d of %d bytes", s.done, s.total)
+	}
 	if err != nil && err != io.EOF {
 		s.err = err
 	}
@@ -60,7 +64,7 @@ func (s *source) fault(err error) (own error, ok bool) {
 	if err := s.ctx.Err(); err != nil {
 		return context.Cause(s.ctx), true
 	}
-	if s.err != nil && !errors.Is(s.err, io.EOF) {
+	if s.err != nil {
 		return s.err, true
 	}
 	return err, false
