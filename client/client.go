@@ -1,0 +1,249 @@
+// Package client speaks to a Millrace server over its REST API: upload, submit, wait, download.
+//
+// It links no engine and no store. Requests that create something are sent once: a caller that hears nothing does not know whether the server
+// did it, and decides for itself.
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Client is a server to speak to.
+type Client struct {
+	URL  string       // "http://127.0.0.1:8080"
+	Key  string       // API key or token; "" where the server asks for none
+	HTTP *http.Client // nil: a client of its own without a time limit; give contexts one
+}
+
+// File is what the server knows of a file.
+type File struct {
+	ID          string `json:"id"`
+	Name        string `json:"name"`
+	Size        int64  `json:"size"` // bytes
+	SHA256      string `json:"sha256"`
+	ContentType string `json:"content_type"`
+}
+
+// Input names what a job works on.
+type Input struct {
+	File string `json:"file"`
+}
+
+// Spec is a job to submit. Absent fields mean the server's defaults.
+type Spec struct {
+	Type     string          `json:"type"`
+	Inputs   []Input         `json:"inputs,omitempty"`
+	Params   json.RawMessage `json:"params,omitempty"`
+	Priority string          `json:"priority,omitempty"`
+	Tags     []string        `json:"tags,omitempty"`
+	Cache    *bool           `json:"cache,omitempty"`
+}
+
+// Job is a job as the server answers it.
+type Job struct {
+	ID         string          `json:"id"`
+	Type       string          `json:"type"`
+	State      string          `json:"state"`
+	Progress   Progress        `json:"progress"`
+	Attempt    int             `json:"attempt"`
+	Error      *JobError       `json:"error"`
+	Result     json.RawMessage `json:"result"`
+	Outputs    []Output        `json:"outputs"`
+	Cached     bool            `json:"cached"`
+	CreatedAt  time.Time       `json:"created_at"`
+	FinishedAt *time.Time      `json:"finished_at"`
+	URL        string          `json:"url"`
+
+	Raw json.RawMessage `json:"-"` // the whole answer
+}
+
+// Final says whether the job has ended.
+func (j *Job) Final() bool {
+	return j.State == "succeeded" || j.State == "failed" || j.State == "canceled"
+}
+
+// Progress is how far the running attempt is.
+type Progress struct {
+	Done    int64   `json:"done"`
+	Total   int64   `json:"total"`
+	Unit    string  `json:"unit"`
+	Percent float64 `json:"percent"`
+	Message string  `json:"message"`
+}
+
+// JobError is why a job failed.
+type JobError struct {
+	Code      string `json:"code"`
+	Message   string `json:"message"`
+	Retryable bool   `json:"retryable"`
+}
+
+// Output is a file that a job produced.
+type Output struct {
+	Name        string `json:"name"`
+	Size        int64  `json:"size"`
+	ContentType string `json:"content_type"`
+	SHA256      string `json:"sha256"`
+	URL         string `json:"url"`
+}
+
+// Problem is a refusal, as RFC 9457 problem details.
+type Problem struct {
+	Status int    `json:"status"`
+	Title  string `json:"title"`
+	Detail string `json:"detail"`
+	Code   string `json:"code"`
+	Errors []struct {
+		Pointer string `json:"pointer"`
+		Detail  string `json:"detail"`
+	} `json:"errors"`
+	RequestID string `json:"instance"`
+}
+
+func (p *Problem) Error() string {
+	text := p.Detail
+	if text == "" {
+		text = p.Title
+	}
+	if len(p.Errors) > 1 {
+		var parts []string
+		for _, e := range p.Errors {
+			parts = append(parts, e.Pointer+" "+e.Detail)
+		}
+		text = strings.Join(parts, "; ")
+	}
+	return fmt.Sprintf("%s (%d)", text, p.Status)
+}
+
+// Upload sends the bytes of r as a file called name.
+func (c *Client) Upload(ctx context.Context, name string, r io.Reader) (File, error) {
+	var f File
+	err := c.send(ctx, http.MethodPost, "/v1/files?name="+url.QueryEscape(name), "application/octet-stream", r, &f)
+	return f, err
+}
+
+// Submit hands in a job. It is durable when Submit returns without an error.
+func (c *Client) Submit(ctx context.Context, spec Spec) (*Job, error) {
+	body, err := json.Marshal(spec)
+	if err != nil {
+		return nil, err
+	}
+	return c.job(ctx, http.MethodPost, "/v1/jobs", bytes.NewReader(body))
+}
+
+// Job reads a job.
+func (c *Client) Job(ctx context.Context, id string) (*Job, error) {
+	return c.job(ctx, http.MethodGet, "/v1/jobs/"+url.PathEscape(id), nil)
+}
+
+// waitStep is how long one request of Wait waits: short enough for progress, long enough to cost nothing.
+const waitStep = time.Second
+
+// Wait reads the job until it is final or ctx ends. progress, if not nil, hears of each state on the way.
+func (c *Client) Wait(ctx context.Context, id string, progress func(*Job)) (*Job, error) {
+	for {
+		j, err := c.job(ctx, http.MethodGet, "/v1/jobs/"+url.PathEscape(id)+"?wait="+waitStep.String(), nil)
+		if err != nil || j.Final() {
+			return j, err
+		}
+		if progress != nil {
+			progress(j)
+		}
+	}
+}
+
+// Download writes an output's bytes to w.
+func (c *Client) Download(ctx context.Context, o Output, w io.Writer) error {
+	res, err := c.request(ctx, http.MethodGet, o.URL, "", nil)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	n, err := io.Copy(w, res.Body)
+	if err == nil && n != o.Size {
+		err = fmt.Errorf("output %s ended after %d of %d bytes", o.Name, n, o.Size)
+	}
+	return err
+}
+
+func (c *Client) job(ctx context.Context, method, path string, body io.Reader) (*Job, error) {
+	var raw json.RawMessage
+	if err := c.send(ctx, method, path, "application/json", body, &raw); err != nil {
+		return nil, err
+	}
+	j := &Job{Raw: raw}
+	if err := json.Unmarshal(raw, j); err != nil {
+		return nil, fmt.Errorf("decode the job: %w", err)
+	}
+	return j, nil
+}
+
+func (c *Client) send(ctx context.Context, method, path, contentType string, body io.Reader, to any) error {
+	res, err := c.request(ctx, method, path, contentType, body)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if err := json.NewDecoder(res.Body).Decode(to); err != nil {
+		return fmt.Errorf("decode the answer to %s %s: %w", method, path, err)
+	}
+	return nil
+}
+
+// request answers a response below 300; everything else is an error, a *Problem where the server said what is wrong.
+func (c *Client) request(ctx context.Context, method, path, contentType string, body io.Reader) (*http.Response, error) {
+	target, err := c.resolve(path)
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, method, target, body)
+	if err != nil {
+		return nil, err
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", contentType)
+	}
+	if c.Key != "" {
+		req.Header.Set("Authorization", "Bearer "+c.Key)
+	}
+	h := c.HTTP
+	if h == nil {
+		h = &http.Client{}
+	}
+	res, err := h.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	if res.StatusCode < 300 {
+		return res, nil
+	}
+	defer res.Body.Close()
+	p := &Problem{Status: res.StatusCode, Title: res.Status}
+	if raw, err := io.ReadAll(io.LimitReader(res.Body, 1<<20)); err == nil {
+		_ = json.Unmarshal(raw, p) // not every proxy in between speaks JSON
+	}
+	return nil, p
+}
+
+// resolve keeps requests on the configured server, so that the key goes nowhere else whatever an answer says.
+func (c *Client) resolve(path string) (string, error) {
+	base, err := url.Parse(c.URL)
+	if err != nil || base.Host == "" {
+		return "", fmt.Errorf("server %q is no URL such as http://127.0.0.1:8080", c.URL)
+	}
+	ref, err := url.Parse(path)
+	if err != nil {
+		return "", err
+	}
+	base.Path = strings.TrimSuffix(base.Path, "/") + ref.Path
+	base.RawQuery = ref.RawQuery
+	return base.String(), nil
+}

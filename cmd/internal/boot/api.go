@@ -1,0 +1,129 @@
+package boot
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/millrace/millrace/handlers"
+	"github.com/millrace/millrace/internal/auth"
+	"github.com/millrace/millrace/internal/cache"
+	"github.com/millrace/millrace/internal/dispatch"
+	"github.com/millrace/millrace/internal/metrics"
+	"github.com/millrace/millrace/internal/notify"
+	"github.com/millrace/millrace/internal/raster"
+	"github.com/millrace/millrace/internal/rest"
+	"github.com/millrace/millrace/internal/supervise"
+	"github.com/millrace/millrace/tasks"
+	"github.com/millrace/millrace/web"
+)
+
+// superviseAPI keeps api processes running that share one listening socket.
+func (p *process) superviseAPI(ctx context.Context) error {
+	socket, err := supervise.Listen(ctx, "tcp", p.config.Addr)
+	if err != nil {
+		return listenError(p.config.Addr, err)
+	}
+	defer socket.Close()
+	return supervised(supervise.Run(ctx, supervise.Config{
+		Children: []supervise.Child{{Name: childAPI, Count: p.config.Processes, Command: command(childAPI),
+			Files: map[string]*os.File{httpSocket: socket.File()}, MaxDelay: time.Second}},
+		Grace:   p.config.DrainDelay + p.config.Grace,
+		OnReady: func() { fmt.Printf("ready http://%s  (api, %d processes)\n", socket.Addr(), p.config.Processes) },
+		Kill:    p.signals.Kill, Roll: p.signals.Roll, Log: p.log,
+	}))
+}
+
+// api is one api process.
+func (p *process) api(ctx context.Context) error {
+	s, err := openStores(ctx, p.config, p.log, apiConns)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	l, err := p.inherited.Listener(httpSocket)
+	if err != nil {
+		return err
+	}
+	a, err := newAPI(p, s)
+	if err != nil {
+		return err
+	}
+	return a.run(ctx, l, func() { p.ready() })
+}
+
+// ready tells the supervisor that this process takes work.
+func (p *process) ready() {
+	if err := p.inherited.Ready(); err != nil {
+		p.log.Warn("cannot report ready", "error", err)
+	}
+}
+
+// taskTypes is the list of all task types over this build's engines.
+func taskTypes() (tasks.List, error) {
+	return tasks.NewList(handlers.All(handlers.Deps{Images: raster.New()})...)
+}
+
+// apiParts is what runs in a process that answers the API.
+type apiParts struct {
+	dispatcher *dispatch.Dispatcher
+	results    *cache.Cache
+	hub        *notify.Hub
+	server     *rest.Server
+}
+
+func newAPI(p *process, s *stores) (*apiParts, error) {
+	types, err := taskTypes()
+	if err != nil {
+		return nil, err
+	}
+	authenticator, err := auth.New(auth.Config{AdminKey: p.config.AdminKey, JWTSecret: p.config.JWTSecret, Issuer: p.config.JWTIssuer,
+		Audience: p.config.JWTAud})
+	if err != nil {
+		return nil, &ConfigError{Line: err.Error()}
+	}
+	a := &apiParts{
+		results: cache.New(cache.Config{Redis: s.redis, Name: "results", Log: p.log}),
+		hub:     notify.NewHub(notify.Config{Redis: s.redis, Log: p.log}),
+	}
+	a.dispatcher = dispatch.New(dispatch.Config{
+		Ledger: s.ledger, Queue: s.queue, Signals: s.publisher, Results: a.results, Types: types, Log: p.log,
+		Window: s.window, Committers: s.committers,
+	})
+	dashboard, err := s.queue.Dashboard(dashboardPath, !p.config.DashboardWrite)
+	if err != nil {
+		return nil, fmt.Errorf("dashboard: %w", err)
+	}
+	registry := metrics.New(metrics.Config{Ledger: s.ledger, Queue: s.queue, Cache: a.results, Version: version})
+	a.server, err = rest.New(rest.Config{
+		Dispatcher: a.dispatcher, Ledger: s.ledger, Blobs: s.blobs, Types: types, Hub: a.hub, Auth: authenticator, Log: p.log,
+		Checks: s.checks(), Registry: registry, OpenMetrics: p.config.PublicMetrics || !p.config.authOn(), Hosts: p.config.Hosts,
+		Web:       rest.Page{Handler: web.Handler(), Patterns: web.Patterns(), CSP: web.ContentSecurityPolicy},
+		Dashboard: rest.Page{Handler: dashboard.Handler, Patterns: []string{dashboardPath, dashboardPath + "/*"}, CSP: dashboard.CSP},
+		Version:   version, Drain: rest.Drain{Delay: p.config.DrainDelay}, Limits: rest.Limits{Upload: int64(p.config.MaxUpload)},
+	})
+	return a, err
+}
+
+const dashboardPath = "/dashboard"
+
+// run answers requests until ctx ends, then drains: requests first, what they set going after.
+func (a *apiParts) run(ctx context.Context, l net.Listener, ready func()) error {
+	services, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var running errgroup.Group
+	for _, service := range []func(context.Context) error{a.dispatcher.Run, a.dispatcher.Refill, a.results.Run, a.hub.Run} {
+		running.Go(func() error { return service(services) })
+	}
+	ready()
+	err := a.server.Serve(ctx, l)
+	stop()
+	if runErr := running.Wait(); err == nil {
+		err = runErr
+	}
+	return err
+}

@@ -1,0 +1,22 @@
+package boot
+
+import (
+	"io"
+	"log/slog"
+)
+
+// logger writes to w in the configured format.
+func (c *Config) logger(w io.Writer) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
+		return nil, configError("--log-level must be debug, info, warn or error, not %q", c.LogLevel)
+	}
+	options := &slog.HandlerOptions{Level: level}
+	switch c.LogFormat {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, options)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, options)), nil
+	}
+	return nil, configError("--log-format must be text or json, not %q", c.LogFormat)
+}

@@ -1,0 +1,182 @@
+package boot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/millrace/millrace/internal/notify"
+	"github.com/millrace/millrace/internal/queue"
+	"github.com/millrace/millrace/internal/rest"
+	"github.com/millrace/millrace/store"
+	"github.com/millrace/millrace/store/blob"
+	"github.com/millrace/millrace/store/blob/disk"
+	"github.com/millrace/millrace/store/postgres"
+)
+
+// Connections of one process to PostgreSQL, by role. All processes together must stay below its max_connections, 100 by default.
+const (
+	apiConns        = 16
+	workerConns     = 4
+	schedulerConns  = 4
+	supervisorConns = 2
+)
+
+// redisConns is what a process needs of connections to Redis besides one for each slot: two asynq servers with their own rounds.
+const redisConns = 16
+
+// How long a process waits at start for stores that do not answer yet, as when everything is started at once.
+const openPatience = time.Minute
+
+const (
+	productionWindow = 20_000
+	embeddedWindow   = 2_000
+	embeddedArchive  = 200 // tasks kept in asynq's archive per queue; the leader's default elsewhere
+)
+
+// stores is what a process keeps its state in.
+type stores struct {
+	redis     redis.UniversalClient
+	queue     *queue.Queue
+	publisher *notify.Publisher
+	ledger    store.Ledger
+	blobs     blob.Store
+
+	window, committers int // how dispatch should use them
+	archive            int // tasks kept in asynq's archive per queue; 0: the leader's default
+	closers            []func() error
+}
+
+// Close closes everything, the newest first.
+func (s *stores) Close() error {
+	var all []error
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		all = append(all, s.closers[i]())
+	}
+	return errors.Join(all...)
+}
+
+// openStores opens the real stores: Redis, PostgreSQL and the shared directory.
+func openStores(ctx context.Context, c Config, log *slog.Logger, conns int) (*stores, error) {
+	s := &stores{window: productionWindow, committers: 2}
+	if err := s.openAll(ctx, c, log, conns); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func (s *stores) openAll(ctx context.Context, c Config, log *slog.Logger, conns int) error {
+	if err := s.openRedis(ctx, c, log); err != nil {
+		return err
+	}
+	if err := s.openPostgres(ctx, c, log, conns); err != nil {
+		return err
+	}
+	return s.openBlobs(ctx, c)
+}
+
+// openRedis connects lazily: a Redis that is away delays dispatch, and nothing else.
+func (s *stores) openRedis(ctx context.Context, c Config, log *slog.Logger) error {
+	client, err := queue.Dial(c.RedisURL, queue.Options{PoolSize: redisConns + c.CPU + c.IO})
+	if err != nil {
+		return configError("%v", err)
+	}
+	if err := s.useRedis(client, log); err != nil {
+		return err
+	}
+	warnings, err := s.queue.Check(ctx)
+	for _, w := range warnings {
+		log.Warn(w)
+	}
+	if err != nil {
+		// It may come back at any time, and accepting goes on without it.
+		log.Warn("redis does not answer; jobs are accepted and wait", "error", err)
+	}
+	return nil
+}
+
+func (s *stores) useRedis(client redis.UniversalClient, log *slog.Logger) error {
+	s.closers = append(s.closers, client.Close)
+	q, err := queue.Open(queue.Config{Redis: client, Log: log})
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, func() error { q.Close(); return nil })
+	s.redis, s.queue = client, q
+	s.publisher = notify.NewPublisher(notify.Config{Redis: client, Log: log})
+	return nil
+}
+
+func (s *stores) openPostgres(ctx context.Context, c Config, log *slog.Logger, conns int) error {
+	return retry(ctx, log, "PostgreSQL", func() error {
+		ledger, err := postgres.Open(ctx, postgres.Config{DSN: c.Database, MaxConns: conns, Log: log})
+		if err != nil {
+			return err
+		}
+		s.ledger = ledger
+		s.closers = append(s.closers, ledger.Close)
+		return nil
+	})
+}
+
+// openBlobs opens the directory and checks that the ledger means this one.
+func (s *stores) openBlobs(ctx context.Context, c Config) error {
+	dir := c.blobDir()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return configError("the directory of the files, %s, cannot be made: %v", dir, err)
+	}
+	blobs, err := disk.Open(disk.Config{Dir: dir})
+	if err != nil {
+		return configError("the directory of the files: %v", err)
+	}
+	s.blobs = blobs
+	if s.ledger == nil {
+		return nil // a worker behind the socket; core has checked
+	}
+	id, err := blobs.ID(ctx)
+	if err != nil {
+		return fmt.Errorf("read the blob store's id: %w", err)
+	}
+	if err := s.ledger.BlobStore(ctx, id); errors.Is(err, store.ErrOtherBlobStore) {
+		return configError("the files in %s do not belong to this ledger; every process must be given the directory that the ledger was begun with", dir)
+	} else if err != nil {
+		return err
+	}
+	return nil
+}
+
+// retry gives a store that does not answer yet some time. What a person has to mend ends it at once.
+func retry(ctx context.Context, log *slog.Logger, what string, open func() error) error {
+	began := time.Now()
+	for pause := 200 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
+		err := open()
+		if err == nil || isUsage(err) || time.Since(began) > openPatience {
+			return err
+		}
+		if pause == 200*time.Millisecond {
+			log.Warn(what+" does not answer; trying for a minute", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+// checks are the dependencies that readyz names.
+func (s *stores) checks() []rest.Check {
+	return []rest.Check{
+		{Name: "ledger", Required: true, Func: s.ledger.Ping},
+		{Name: "blobs", Required: true, Func: func(ctx context.Context) error {
+			_, err := s.blobs.Free(ctx)
+			return err
+		}},
+		{Name: "queue", Func: s.queue.Ping},
+	}
+}

@@ -1,0 +1,133 @@
+package boot
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/internal/embedded"
+	"github.com/millrace/millrace/internal/notify"
+	"github.com/millrace/millrace/internal/supervise"
+	"github.com/millrace/millrace/internal/worker"
+	"github.com/millrace/millrace/store"
+	"github.com/millrace/millrace/store/postgres"
+	"github.com/millrace/millrace/store/remote"
+)
+
+// superviseWorkers keeps worker processes running and rescues the jobs of one that dies the moment it is gone.
+func (p *process) superviseWorkers(ctx context.Context) error {
+	s := &stores{}
+	if err := s.openPostgres(ctx, p.config, p.log, supervisorConns); err != nil {
+		return err
+	}
+	defer s.Close()
+	buryDead(ctx, s.ledger, p.log, false) // those of a run before this one
+	return supervised(supervise.Run(ctx, supervise.Config{
+		Children: []supervise.Child{{Name: childWorker, Count: p.config.Processes, Command: command(childWorker), Nice: workerNice,
+			OnExit: func(exit supervise.Exit) { buryDead(ctx, s.ledger, p.log, !exit.Asked) }}},
+		Grace: p.config.Grace, Kill: p.signals.Kill, Roll: p.signals.Roll, Log: p.log,
+		OnReady: func() { p.log.Info("ready", "processes", p.config.Processes, "cpu", p.config.CPU, "io", p.config.IO) },
+	}))
+}
+
+// buryDead declares dead the workers of this host whose processes are gone, and puts their jobs back. crash says whether the death counts as
+// one that the jobs may have caused.
+func buryDead(ctx context.Context, ledger store.Ledger, log *slog.Logger, crash bool) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+	defer cancel()
+	self := newWorker(millrace.Worker{})
+	n, err := ledger.BuryHost(ctx, self.Host, func(w millrace.Worker) bool {
+		start, alive := supervise.ProcessStart(w.PID)
+		return w.BootID == self.BootID && alive && start == w.PIDStart
+	})
+	if err != nil {
+		log.Warn("cannot bury dead workers; the leader will", "error", err)
+		return
+	}
+	if n > 0 {
+		rescue(ctx, ledger, log, crash)
+	}
+}
+
+// newWorker fills in who this process is.
+func newWorker(w millrace.Worker) millrace.Worker {
+	if id, err := supervise.Host(); err == nil {
+		w.Host, w.BootID = id.Name, id.BootID
+	}
+	w.PID = os.Getpid()
+	w.PIDStart, _ = supervise.ProcessStart(w.PID)
+	return w
+}
+
+// worker is one worker process.
+func (p *process) worker(ctx context.Context) error {
+	limitMemory(p.config)
+	s, ledger, err := p.openForWorker(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	types, err := taskTypes()
+	if err != nil {
+		return err
+	}
+	w := worker.New(worker.Config{
+		Ledger: ledger, Queue: s.queue, Blobs: s.blobs, Types: types, Events: s.publisher, Log: p.log,
+		Self:   newWorker(millrace.Worker{Role: childWorker, CPUSlots: p.config.CPU, IOSlots: p.config.IO}),
+		Budget: memoryBudget(p.config), Grace: p.config.Grace, Ready: p.ready,
+	})
+	services, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var running errgroup.Group
+	running.Go(func() error { return notify.Cancels(services, notify.Config{Redis: s.redis, Log: p.log}, w.Cancel) })
+	err = w.Run(ctx)
+	stop()
+	_ = running.Wait()
+	return err
+}
+
+// openForWorker opens what a worker process sees of the stores: the workers' part of the ledger, over core's socket where it is SQLite.
+func (p *process) openForWorker(ctx context.Context) (*stores, store.WorkerLedger, error) {
+	s := &stores{}
+	ledger, err := p.openWorkerLedger(ctx, s)
+	if err == nil {
+		err = p.openWorkerQueue(ctx, s)
+	}
+	if err == nil {
+		err = s.openBlobs(ctx, p.config)
+	}
+	if err != nil {
+		_ = s.Close()
+		return nil, nil, err
+	}
+	return s, ledger, nil
+}
+
+func (p *process) openWorkerLedger(ctx context.Context, s *stores) (store.WorkerLedger, error) {
+	if p.config.Database == "" {
+		client := remote.Dial(remote.Config{Path: socketPath(ledgerSocket)})
+		s.closers = append(s.closers, client.Close)
+		return client, nil
+	}
+	err := retry(ctx, p.log, "PostgreSQL", func() error {
+		l, err := postgres.Open(ctx, postgres.Config{DSN: p.config.Database, MaxConns: workerConns, Log: p.log})
+		if err != nil {
+			return err
+		}
+		s.ledger = l
+		s.closers = append(s.closers, l.Close)
+		return nil
+	})
+	return s.ledger, err
+}
+
+func (p *process) openWorkerQueue(ctx context.Context, s *stores) error {
+	if p.config.RedisURL != "" {
+		return s.openRedis(ctx, p.config, p.log)
+	}
+	return s.useRedis(embedded.Dial(socketPath(dispatchSocket), os.Getenv(redisVariable)), p.log)
+}
