@@ -23,9 +23,13 @@ func sessionSettings() map[string]string {
 		"application_name": "millrace",
 		"timezone":         "UTC",
 		// See the package's comment. jit looks at costs, which a disabled scan makes huge.
-		"enable_seqscan":  "off",
-		"plan_cache_mode": "force_generic_plan",
-		"jit":             "off",
+		"enable_seqscan": "off",
+		// A nested loop over two lists of the batch is quadratic. LATERAL gets its loop all the same. Bitmaps would lose the order of ids in which
+		// batches take their locks.
+		"enable_nestloop":   "off",
+		"enable_bitmapscan": "off",
+		"plan_cache_mode":   "force_generic_plan",
+		"jit":               "off",
 		// A process that is stopped in the middle of a transaction must not hold its rows for ever.
 		"idle_in_transaction_session_timeout": "15s",
 	}

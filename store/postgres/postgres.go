@@ -4,8 +4,8 @@
 // time. Time is the database's now(). Batches are single statements over unnest, sorted by id, in one round trip where nothing hangs on them.
 //
 // Plans do not hang on statistics. Statements are prepared once and planned generically, often while the tables are still empty; so sequential
-// scans are off in the ledger's sessions, and each statement is written so that every plan left goes through an index: "id = ANY (…)" beside a
-// join, LATERAL with OFFSET 0 where the order of a join matters. A test explains every statement on an empty database.
+// scans and free nested loops are off in the ledger's sessions, and each statement is written so that every plan left goes through an index:
+// "id = ANY (…)" beside a join, LATERAL with OFFSET 0 where the order of a join matters. A test explains every statement on an empty database.
 //
 // It does not pool or group calls: internal/dispatch and internal/worker gather what arrives together. PgBouncer between is not supported.
 package postgres

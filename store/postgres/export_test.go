@@ -1,0 +1,54 @@
+package postgres
+
+import (
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/store"
+)
+
+// Pool is for tests that look at the ledger's own sessions.
+func (l *Ledger) Pool() *pgxpool.Pool { return l.pool }
+
+// Clean and ParseID are what fuzz targets call.
+func Clean(s string) string { return clean(s) }
+
+// ParseID returns the id in the database's own spelling.
+func ParseID(s string) (string, bool) {
+	id, ok := parseID(s)
+	return id.String(), ok
+}
+
+// MigrationLock is the advisory lock of migrations.
+const MigrationLock = migrationLock
+
+// Statements are all that the ledger says to its tables, by the names of the constants. TestStatementsAreListed keeps the list whole.
+func Statements() map[string]string {
+	all := map[string]string{
+		"pingSQL": pingSQL, "noteSettingSQL": noteSettingSQL, "settingSQL": settingSQL, "serverSQL": serverSQL,
+		"insertSQL": insertSQL, "insertFullSQL": insertFullSQL, "missingInputsSQL": missingInputsSQL,
+		"jobSQL": jobSQL, "cancelSQL": cancelSQL, "retrySQL": retrySQL,
+		"removableSQL": removableSQL, "expiredSQL": expiredSQL, "removeJobsSQL": removeJobsSQL, "removeTagsSQL": removeTagsSQL,
+		"removeResultsSQL": removeResultsSQL, "removeFilesSQL": removeFilesSQL,
+		"createFileSQL": createFileSQL, "fileSQL": fileSQL, "listFilesSQL": listFilesSQL, "deleteFileSQL": deleteFileSQL,
+		"expireFilesSQL": expireFilesSQL,
+		"takeBlobSQL":    takeBlobSQL, "looseBlobsSQL": looseBlobsSQL, "judgeBlobsSQL": judgeBlobsSQL, "dyingBlobsSQL": dyingBlobsSQL,
+		"forgetBlobSQL": forgetBlobSQL, "knowsBlobSQL": knowsBlobSQL, "resultSQL": resultSQL,
+		"registerSQL": registerSQL, "leaveSQL": leaveSQL, "workersSQL": workersSQL, "burySQL": burySQL, "burySilentSQL": burySilentSQL,
+		"forgetDeadSQL": forgetDeadSQL, "asyncCommitSQL": asyncCommitSQL, "beatSQL": beatSQL, "progressSQL": progressSQL,
+		"holdingsSQL": holdingsSQL, "claimSQL": claimSQL, "reclaimSQL": reclaimSQL,
+		"finishSQL": finishSQL, "finishOutputsSQL": finishOutputsSQL, "wonBeforeSQL": wonBeforeSQL,
+		"rescueSQL": rescueSQL, "forceCancelSQL": forceCancelSQL,
+		"generationSQL": generationSQL, "newGenerationSQL": newGenerationSQL, "owedSQL": owedSQL, "markSentSQL": markSentSQL,
+		"refenceSQL": refenceSQL, "unclaimedSQL": unclaimedSQL, "leadSQL": leadSQL, "resignSQL": resignSQL,
+		"depthsSQL": depthsSQL, "runningSQL": runningSQL,
+	}
+	for name, filter := range map[string]store.JobFilter{
+		"listSQL":        {State: millrace.Queued, Type: "t", Before: "00000000-0000-7000-8000-000000000000"},
+		"listRunningSQL": {State: millrace.Running, Type: "t"},
+		"listTagSQL":     {Tag: "t", State: millrace.Queued, Before: "00000000-0000-7000-8000-000000000000"},
+	} {
+		all[name], _, _ = listQuery("tenant", filter)
+	}
+	return all
+}
