@@ -11,5 +11,10 @@ type Deps struct{}
 
 // All is every task type of the product: a new one is a declaration in tasks, a handler here, and one line.
 func All(d Deps) []tasks.Type {
-	return []tasks.Type{}
+	return []tasks.Type{
+		tasks.Bind(tasks.Compress(), compress),
+		tasks.Bind(tasks.Decompress(), decompress),
+		tasks.Bind(tasks.Stats(), stats),
+		tasks.Bind(tasks.Checksum(), checksum),
+	}
 }
