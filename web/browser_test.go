@@ -20,7 +20,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-const patience = 20 * time.Second
+const patience = 60 * time.Second
 
 // startBrowser starts one Chromium for a test and its subtests.
 func startBrowser(t *testing.T) context.Context {
@@ -237,7 +237,7 @@ func (b *tab) focused() string {
 	return eval[string](b, `(() => { const e = document.activeElement; return [e.localName, e.id, e.name ?? '', e.innerText?.trim().split('\n')[0] ?? ''].join('|'); })()`)
 }
 
-// shot keeps a picture of the whole page where MILLRACE_SCREENSHOTS says.
+// shot keeps a picture of the window where MILLRACE_SCREENSHOTS says.
 func (b *tab) shot(name string) {
 	dir := os.Getenv("MILLRACE_SCREENSHOTS")
 	if dir == "" {
@@ -245,7 +245,7 @@ func (b *tab) shot(name string) {
 	}
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
-	png, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
+	png, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
 	if err != nil {
 		b.Logf("screenshot: %v", err)
 		return

@@ -1,6 +1,6 @@
 // Package web is the page at /: static files that call the public REST API, and the handler that serves them.
 //
-// There is no build step: what lies in this directory is what browsers load. The package knows nothing of jobs, and imports the standard
+// There is no build step: what lies in this directory is what browsers load, but for the comments in modules. The package knows nothing of jobs, and imports the standard
 // library only.
 package web
 

@@ -16,8 +16,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/millrace/millrace/web"
 )
 
 // object is a JSON object as the contract describes it.
@@ -44,7 +42,7 @@ func newFakeAPI(t *testing.T) *fakeAPI {
 	t.Helper()
 	f := &fakeAPI{bodies: map[string][]byte{}, moved: make(chan struct{})}
 	mux := http.NewServeMux()
-	mux.Handle("/", web.Handler())
+	mux.Handle("/", site())
 	for pattern, handle := range map[string]http.HandlerFunc{
 		"GET /v1/session": f.session, "POST /v1/session": f.signIn, "DELETE /v1/session": f.signOut,
 		"GET /v1/task-types": f.serveFile("testdata/task-types.json"),

@@ -8,10 +8,10 @@ export const quote = (text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.
  * @param {{type: string, params: any, name: string}} job
  */
 export function submit({ type, params, name }, origin = location.origin) {
-  const parts = [`type=${type}`];
-  if (Object.keys(params ?? {}).length) parts.push(`params=${JSON.stringify(params)}`);
-  const fields = parts.map((part) => `-F ${quote(part)}`);
-  return [`curl -sS ${quote(`${origin}/v1/jobs?wait=30s`)}`, ...key(), ...fields, `-F ${quote(`file=@${formName(name)}`)}`].join(' \\\n  ');
+	const parts = [`type=${type}`];
+	if (Object.keys(params ?? {}).length) parts.push(`params=${JSON.stringify(params)}`);
+	const fields = parts.map((part) => `-F ${quote(part)}`);
+	return [`curl -sS ${quote(`${origin}/v1/jobs?wait=30s`)}`, ...key(), ...fields, `-F ${quote(`file=@${formName(name)}`)}`].join(' \\\n  ');
 }
 
 /** download is the line that fetches an output. */

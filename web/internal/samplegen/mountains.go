@@ -29,21 +29,28 @@ type ridge struct {
 // mountains draws chains of hills before a sunrise, over a lake that mirrors them.
 func mountains(width, height int) ([]byte, error) {
 	img := image.NewRGBA(image.Rect(0, 0, width, height))
-	horizon := int(float64(height) * 0.74)
 	for y := range height {
 		for x := range width {
-			c := landscape(float64(x)/float64(height), float64(y)/float64(height))
-			if y > horizon {
-				c = lake(float64(x)/float64(height), float64(y)/float64(height), float64(horizon)/float64(height))
-			}
-			// A little grain, the same in every run, keeps the sky from showing bands.
-			grain := (noise(float64(x)*0.91, float64(y)*0.87, 7) - 0.5) / 110
-			img.SetRGBA(x, y, color.RGBA{channel(c.r + grain), channel(c.g + grain), channel(c.b + grain), 255})
+			img.SetRGBA(x, y, pixel(x, y, height))
 		}
 	}
 	var out bytes.Buffer
 	err := jpeg.Encode(&out, img, &jpeg.Options{Quality: 82})
 	return out.Bytes(), err
+}
+
+// horizon is how far down the lake begins, in heights of the picture.
+const horizon = 0.74
+
+func pixel(x, y, height int) color.RGBA {
+	u, v := float64(x)/float64(height), float64(y)/float64(height)
+	c := landscape(u, v)
+	if v > horizon {
+		c = lake(u, v)
+	}
+	// A little grain, the same in every run, keeps the sky from showing bands.
+	grain := (noise(float64(x)*0.91, float64(y)*0.87, 7) - 0.5) / 110
+	return color.RGBA{channel(c.r + grain), channel(c.g + grain), channel(c.b + grain), 255}
 }
 
 func channel(v float64) uint8 { return uint8(255*math.Max(0, math.Min(1, v)) + 0.5) }
@@ -88,7 +95,7 @@ func sky(x, y float64) rgb {
 }
 
 // lake mirrors what is above the horizon, rippled more the nearer it is.
-func lake(x, y, horizon float64) rgb {
+func lake(x, y float64) rgb {
 	below := y - horizon
 	ripple := (noise(x*26, below*below*900+below*120, 97) - 0.5) * below * 0.16
 	c := landscape(x+ripple, horizon-below*1.7-math.Abs(ripple))
