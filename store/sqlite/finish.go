@@ -16,7 +16,8 @@ type result struct {
 	files []newFile
 }
 
-// Finish implements store.WorkerLedger. All outcomes are written together; on an error none is.
+// Finish implements store.WorkerLedger. All outcomes are written together. One whose output's blob is being collected is left out, and the
+// error is store.ErrStaleResult: the others are written, as their repetition will say.
 func (l *Ledger) Finish(ctx context.Context, outcomes []store.Outcome) ([]bool, error) {
 	results := make([]result, len(outcomes))
 	for i, o := range outcomes {
@@ -26,8 +27,14 @@ func (l *Ledger) Finish(ctx context.Context, outcomes []store.Outcome) ([]bool, 
 		}
 	}
 	won := make([]bool, len(outcomes))
-	err := l.write(ctx, func(t *tx) (err error) {
+	var stale error
+	err := l.write(ctx, func(t *tx) error {
 		for i, r := range results {
+			if err := t.dying(r); err != nil {
+				stale = errors.Join(stale, err)
+				continue
+			}
+			var err error
 			if won[i], err = t.finish(r); err != nil {
 				return err
 			}
@@ -37,7 +44,22 @@ func (l *Ledger) Finish(ctx context.Context, outcomes []store.Outcome) ([]bool, 
 	if err != nil {
 		return nil, err
 	}
-	return won, nil
+	return won, stale
+}
+
+// dying answers store.ErrStaleResult when the outcome would win and a blob of its outputs must not be referred to any more.
+func (t *tx) dying(r result) error {
+	for _, out := range r.files {
+		var refused bool
+		if err := t.row(`SELECT EXISTS (SELECT 1 FROM blobs b JOIN jobs j ON j.id = ?2 WHERE b.key = ?1 AND j.fence = ?3 AND j.state = 'running'
+			AND (b.state <> 'live' OR b.tenant <> j.tenant))`, out.blob, r.job, r.fence).Scan(&refused); err != nil {
+			return err
+		}
+		if refused {
+			return fmt.Errorf("output %s of job %s: blob %s is being collected: %w", out.Name, r.job, out.blob, store.ErrStaleResult)
+		}
+	}
+	return nil
 }
 
 // prepareResult translates an outcome. An attempt is spent when it ended by the job's own doing.

@@ -308,10 +308,19 @@ func testFinishDyingBlob(f *fixture) {
 	out := f.output("a.txt")
 	out.SHA256, out.Blob = in.SHA256, in.Blob
 	o.Outputs = []store.NewOutput{out}
-	if won, err := f.Worker.Finish(f.ctx, []store.Outcome{o}); !errors.Is(err, store.ErrStaleResult) {
+	before, after := f.running(f.worker()), f.running(f.worker())
+	neighbours := []store.Outcome{f.outcome(before, store.OutcomeSucceeded), f.outcome(after, store.OutcomeRetry)}
+	if won, err := f.Worker.Finish(f.ctx, []store.Outcome{neighbours[0], o, neighbours[1]}); !errors.Is(err, store.ErrStaleResult) {
 		f.Fatalf("Finish with a dying blob = %v, %v, want ErrStaleResult", won, err)
 	}
 	f.wantState(j.ID, millrace.Running)
+	f.wantState(before.ID, millrace.Succeeded) // one bad outcome spares its neighbours
+	f.wantState(after.ID, millrace.Retrying)
+	for _, n := range neighbours {
+		if !f.finish(n) {
+			f.Errorf("the %s beside it, again: lost", n.Kind)
+		}
+	}
 	f.end(j, store.OutcomeSucceeded, outputs(f.output("a.txt")))
 }
 
