@@ -104,7 +104,7 @@ func TestNginxSaysThatNobodyIsThere(t *testing.T) {
 // An api's own refusal is better than ours.
 func TestNginxPassesErrorsOn(t *testing.T) {
 	t.Parallel()
-	p := start(t, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "mine", 503) })
+	p := start(t, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "mine", http.StatusServiceUnavailable) })
 	if status, body := p.ask(t, "GET", "/", ""); status != 503 || body != "mine\n" {
 		t.Errorf("answer = %d %q, want the api's own", status, body)
 	}
