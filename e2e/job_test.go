@@ -74,7 +74,7 @@ func TestCachedResult(t *testing.T) {
 			t.Error("the second job's output went with the first job")
 		}
 		var third job
-		s.call("POST", "/v1/jobs?x=1", "application/json", []byte(strings.Replace(spec, "%q", `"`+s.upload("c.jpg", data).ID+`"`, 1)), http.StatusAccepted, &third)
+		s.call("POST", "/v1/jobs", "application/json", []byte(strings.Replace(spec, "%q", `"`+s.upload("c.jpg", data).ID+`"`, 1)), http.StatusAccepted, &third)
 		if third.Cached {
 			t.Error("a result was answered from a cache entry whose job is deleted")
 		}

@@ -6,7 +6,11 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
+
+// sameWish is how soon after the first signal another is the same wish: timeout(1) and some init systems signal the process and its group too.
+const sameWish = 300 * time.Millisecond
 
 // ErrStopped is the cause of a context that a signal ended.
 var ErrStopped = errors.New("stopped by a signal")
@@ -30,7 +34,7 @@ func Notify(ctx context.Context) (_ context.Context, s Signals, release func()) 
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
-		stops := 0
+		stops, first := 0, time.Time{}
 		for {
 			select {
 			case <-done:
@@ -43,7 +47,13 @@ func Notify(ctx context.Context) (_ context.Context, s Signals, release func()) 
 					}
 					continue
 				}
-				if stops++; stops == 2 {
+				if stops > 0 && time.Since(first) < sameWish {
+					continue
+				}
+				if stops++; stops == 1 {
+					first = time.Now()
+				}
+				if stops == 2 {
 					close(kill)
 				}
 				stop(ErrStopped)

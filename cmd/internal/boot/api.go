@@ -33,6 +33,7 @@ func (p *process) superviseAPI(ctx context.Context) error {
 		Children: []supervise.Child{{Name: childAPI, Count: p.config.Processes, Command: command(childAPI),
 			Files: map[string]*os.File{httpSocket: socket.File()}, MaxDelay: time.Second}},
 		Grace:   p.config.DrainDelay + p.config.Grace,
+		Healthy: healthy,
 		OnReady: func() { fmt.Printf("ready http://%s  (api, %d processes)\n", socket.Addr(), p.config.Processes) },
 		Kill:    p.signals.Kill, Roll: p.signals.Roll, Log: p.log,
 	}))

@@ -16,6 +16,10 @@ import (
 // lockWait is how long serve waits for a server that is just ending.
 const lockWait = 5 * time.Second
 
+// healthy is how long a child must have lived for its death to be no start of a loop: then it is back after a tenth of a second, because the jobs
+// of a killed process wait for it. A child that dies sooner, as by a job that kills it, is started less and less often.
+const healthy = time.Second
+
 // serve is the supervisor of an embedded server: it owns the sockets, the lock and the processes, and does nothing that it could crash on.
 func (p *process) serve(ctx context.Context) error {
 	dir, err := filepath.Abs(p.config.DataDir)
@@ -46,6 +50,7 @@ func (p *process) serve(ctx context.Context) error {
 			{Name: childWorker, Count: p.config.Workers, Command: command(childWorker, env...), Files: files, Nice: workerNice},
 		},
 		Grace:   p.config.Grace,
+		Healthy: healthy,
 		OnReady: func() { welcome(os.Stdout, sockets.url(), p.config) },
 		Kill:    p.signals.Kill, Roll: p.signals.Roll, Log: p.log,
 	}))

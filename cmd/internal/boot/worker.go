@@ -29,7 +29,7 @@ func (p *process) superviseWorkers(ctx context.Context) error {
 	return supervised(supervise.Run(ctx, supervise.Config{
 		Children: []supervise.Child{{Name: childWorker, Count: p.config.Processes, Command: command(childWorker), Nice: workerNice,
 			OnExit: func(exit supervise.Exit) { buryDead(ctx, s.ledger, p.log, !exit.Asked) }}},
-		Grace: p.config.Grace, Kill: p.signals.Kill, Roll: p.signals.Roll, Log: p.log,
+		Grace: p.config.Grace, Healthy: healthy, Kill: p.signals.Kill, Roll: p.signals.Roll, Log: p.log,
 		OnReady: func() { p.log.Info("ready", "processes", p.config.Processes, "cpu", p.config.CPU, "io", p.config.IO) },
 	}))
 }
