@@ -18,7 +18,7 @@ import (
 func TestAccessible(t *testing.T) {
 	browser := startBrowser(t)
 	axe := axeSource(t)
-	for name, as := range map[string]look{"light": {1280, 900, false}, "dark": {1280, 900, true}, "narrow": {360, 740, false}} {
+	for name, as := range map[string]look{"light": {width: 1280, height: 900}, "dark": {width: 1280, height: 900, dark: true}, "narrow": {width: 360, height: 740}} {
 		t.Run(name, func(t *testing.T) {
 			api := newFakeAPI(t)
 			api.held = true

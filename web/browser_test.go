@@ -61,6 +61,7 @@ func missing(t *testing.T, what string) {
 type look struct {
 	width, height int64
 	dark          bool
+	forced        bool // colours of the system instead of the page's
 }
 
 // tab is one page of the browser. At the end of its test it fails for any script error, console error or request to another host.
@@ -149,6 +150,10 @@ func (b *tab) see(as look) {
 	if as.dark {
 		scheme = "dark"
 	}
+	forced := "none"
+	if as.forced {
+		forced = "active"
+	}
 	b.run(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 		if _, err := cdp.Call(ctx, t, network.Enable, network.EnableParams{}); err != nil {
 			return err
@@ -161,7 +166,7 @@ func (b *tab) see(as look) {
 			return err
 		}
 		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
-			{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"},
+			{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}, {Name: "forced-colors", Value: forced},
 		}})
 		return err
 	}))

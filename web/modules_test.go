@@ -14,7 +14,7 @@ import (
 // TestModules calls single modules in the browser that runs them.
 func TestModules(t *testing.T) {
 	browser := startBrowser(t)
-	b := openTab(t, browser, newFakeAPI(t), look{1280, 900, false})
+	b := openTab(t, browser, newFakeAPI(t), look{width: 1280, height: 900})
 	b.open("/jobs")
 	b.waitText(".empty", "No jobs yet")
 	for name, check := range map[string]func(*testing.T, *tab){

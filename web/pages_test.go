@@ -18,13 +18,13 @@ func TestPages(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			api := newFakeAPI(t)
 			api.held = true
-			check(openTab(t, browser, api, look{1280, 900, false}))
+			check(openTab(t, browser, api, look{width: 1280, height: 900}))
 		})
 	}
 	t.Run("sign in", func(t *testing.T) {
 		api := newFakeAPI(t)
 		api.key = "open sesame and more"
-		signIn(openTab(t, browser, api, look{1280, 900, false}))
+		signIn(openTab(t, browser, api, look{width: 1280, height: 900}))
 	})
 }
 

@@ -8,8 +8,9 @@ import (
 // looks are how the page must be pleasant to see.
 func looks() map[string]look {
 	return map[string]look{
-		"light wide": {1280, 900, false}, "dark wide": {1280, 900, true},
-		"light narrow": {360, 740, false}, "dark narrow": {360, 740, true},
+		"light wide": {width: 1280, height: 900}, "dark wide": {width: 1280, height: 900, dark: true},
+		"light narrow": {width: 360, height: 740}, "dark narrow": {width: 360, height: 740, dark: true},
+		"forced colours": {width: 1280, height: 900, dark: true, forced: true},
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 // TestSubmit is the first minute of somebody who has just started a server.
 func TestSubmit(t *testing.T) {
 	browser := startBrowser(t)
-	usual := look{1280, 900, false}
+	usual := look{width: 1280, height: 900}
 	t.Run("by keyboard", func(t *testing.T) {
 		api := newFakeAPI(t)
 		api.held = true

@@ -58,7 +58,7 @@ function pictures(job, file, outputs) {
 
 const picture = (title, url, name, size, dimensions) => html`
 	<figure>
-		<a href=${url} download=${name}><img src=${url} alt=${`${title}: ${name}`} loading="lazy" decoding="async"></a>
+		<a href=${url} download=${name}><img src=${url} alt=${`${title}: ${name}`}></a>
 		<figcaption><span class="strong">${title}</span> <span class="quiet number">${dimensions?.width > 0 && `${dimensions.width} × ${dimensions.height} · `}${bytes(size)}</span></figcaption>
 	</figure>`;
 
