@@ -369,6 +369,26 @@ func (p *program) signal(s os.Signal) {
 	}
 }
 
+// insist sends a signal again and again until a line comes that begins with prefix.
+func (p *program) insist(s os.Signal, prefix string) {
+	p.t.Helper()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	limit := time.After(patience)
+	for {
+		select {
+		case l := <-p.lines:
+			if strings.HasPrefix(l, prefix) {
+				return
+			}
+		case <-tick.C:
+			_ = p.cmd.Process.Signal(s) // it may have ended; then its line comes
+		case <-limit:
+			p.t.Fatalf("no line %q within %s", prefix, patience)
+		}
+	}
+}
+
 // exit waits for the program and returns its exit code.
 func (p *program) exit() int {
 	p.t.Helper()

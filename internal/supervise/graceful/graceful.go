@@ -33,10 +33,10 @@ func Serve(ctx context.Context, server *http.Server, l net.Listener, grace time.
 	// ctx is over; what follows has its own limit.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()
+	server.SetKeepAlivesEnabled(false)
 	// Closing the listener instead of calling Shutdown keeps the server answering.
 	l.Close()
 	<-served
-	server.SetKeepAlivesEnabled(false)
 	t.wait(ctx)
 	err := server.Shutdown(ctx)
 	if err != nil {
