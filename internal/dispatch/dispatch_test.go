@@ -229,6 +229,9 @@ func TestSubmitRefuses(t *testing.T) {
 		{"tag twice", func(s *dispatch.Spec) { s.Tags = []string{"a", "a"} }, "/tags/1"},
 		{"many tags", func(s *dispatch.Spec) { s.Tags = make([]string, 21) }, "/tags"},
 		{"metadata no object", func(s *dispatch.Spec) { s.Metadata = json.RawMessage(`[1]`) }, "/metadata"},
+		{"tag with NUL", func(s *dispatch.Spec) { s.Tags = []string{"a\x00"} }, "/tags/0"},
+		{"metadata with NUL", func(s *dispatch.Spec) { s.Metadata = json.RawMessage(`{"a":"\u0000"}`) }, "/metadata"},
+		{"params with NUL", func(s *dispatch.Spec) { s.Params = json.RawMessage(`{"word":"\\\u0000"}`) }, "/params"},
 		{"metadata null", func(s *dispatch.Spec) { s.Metadata = json.RawMessage(`null`) }, "/metadata"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

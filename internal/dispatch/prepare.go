@@ -1,8 +1,10 @@
 package dispatch
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -101,12 +103,37 @@ func (e *fieldErrors) labels(job *millrace.Job, spec Spec) {
 	for i, tag := range spec.Tags[:min(len(spec.Tags), MaxTags)] {
 		at := fmt.Sprintf("/tags/%d", i)
 		e.check(tag != "" && utf8.RuneCountInString(tag) <= MaxTagLength, at, "must have 1 to %d characters", MaxTagLength)
+		e.check(utf8.ValidString(tag) && !strings.ContainsRune(tag, 0), at, "must be UTF-8 text without NUL")
 		e.check(!seen[tag], at, "is there twice")
 		seen[tag] = true
 	}
 	e.check(len(spec.Metadata) <= MaxMetadata, "/metadata", "must be at most %d bytes, is %d", MaxMetadata, len(spec.Metadata))
 	var object map[string]json.RawMessage
 	e.check(len(spec.Metadata) == 0 || json.Unmarshal(spec.Metadata, &object) == nil && object != nil, "/metadata", "must be a JSON object")
+	e.check(storable(spec.Metadata), "/metadata", "must be UTF-8 text without NUL")
+	e.check(storable(job.Params), "/params", "must be UTF-8 text without NUL")
+}
+
+// storable says whether a database can keep the text: PostgreSQL knows no NUL, not even an escaped one.
+func storable(raw json.RawMessage) bool {
+	if !utf8.Valid(raw) {
+		return false
+	}
+	for at := 0; ; {
+		i := bytes.Index(raw[at:], []byte(`\u0000`))
+		if i < 0 {
+			return true
+		}
+		at += i
+		backslashes := 0
+		for j := at; j >= 0 && raw[j] == '\\'; j-- {
+			backslashes++
+		}
+		if backslashes%2 == 1 { // an even number is escaped backslashes before plain letters
+			return false
+		}
+		at++
+	}
 }
 
 // start settles when the job may run.

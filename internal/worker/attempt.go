@@ -89,7 +89,9 @@ func (w *Worker) attempt(typ tasks.Type, c store.Claimed) error {
 	defer cancel(nil)
 	a := &attempt{job: c.Job, inputs: c.Inputs, cancel: cancel}
 	a.host = newHost(w, c.Job)
-	w.add(a)
+	if !w.add(a) {
+		return nil
+	}
 	defer w.remove(a)
 	w.event(notify.Event{Tenant: c.Job.Tenant, Job: c.Job.ID, State: millrace.Running})
 
@@ -174,10 +176,17 @@ func (w *Worker) holds(a *attempt) bool {
 	return ok
 }
 
-func (w *Worker) add(a *attempt) {
+// add notes the attempt, unless it runs here already: a delivery that comes twice is claimed twice by the same process, as after a lost answer.
+func (w *Worker) add(a *attempt) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	for other := range w.attempts {
+		if other.job.ID == a.job.ID && other.job.Fence == a.job.Fence {
+			return false
+		}
+	}
 	w.attempts[a] = struct{}{}
+	return true
 }
 
 func (w *Worker) remove(a *attempt) {
@@ -205,6 +214,12 @@ func (w *Worker) finish(o *store.Outcome) (won, known bool) {
 		if err == nil && answer.err == nil {
 			return answer.won, true
 		}
+		if errors.Is(answer.err, store.ErrStaleResult) {
+			// Bytes that an output shares are being collected. It is nobody's fault and the next attempt writes its own.
+			w.Log.Info("an output's bytes were being collected; the job is put back", "job", o.Job)
+			o.Kind, o.Attempt, o.Result, o.Outputs = store.OutcomeReleased, millrace.AttemptReleased, nil, nil
+			continue
+		}
 		if w.fenced() || errors.Is(err, batch.ErrClosed) {
 			w.Log.Warn("outcome thrown away: the ledger was out of reach for too long", "job", o.Job, "error", errors.Join(err, answer.err))
 			return false, false
@@ -216,6 +231,12 @@ func (w *Worker) finish(o *store.Outcome) (won, known bool) {
 func (w *Worker) finishGroup(ctx context.Context, group []store.Outcome) []outcomeAnswer {
 	answers := make([]outcomeAnswer, len(group))
 	won, err := w.Ledger.Finish(ctx, group)
+	if errors.Is(err, store.ErrStaleResult) && len(group) > 1 {
+		for i := range group { // again, one by one: the error is one outcome's alone, and repeating the others changes nothing
+			answers[i] = w.finishGroup(ctx, group[i:i+1])[0]
+		}
+		return answers
+	}
 	for i := range answers {
 		answers[i].err = err
 		if err == nil {

@@ -40,6 +40,7 @@ WITH u AS (
 		result = u.result::json, outputs = u.outputs::json, progress = u.progress::json,
 		worker_id = NULL, sent_gen = 0,
 		due_at = CASE WHEN ` + goesOn + ` THEN now() + u.delay END,
+		run_at = CASE WHEN u.kind = 'retry' AND j.cancel_at IS NULL THEN now() + u.delay ELSE j.run_at END,
 		finished_at = CASE WHEN ` + goesOn + ` THEN NULL ELSE now() END,
 		expires_at = CASE WHEN ` + goesOn + ` THEN NULL ELSE now() + j.retention END
 	FROM u

@@ -13,6 +13,7 @@ import (
 const endSQL = `UPDATE jobs SET
 	state       = iif(?5 OR cancel_at IS NULL, ?4, 'canceled'),
 	due_at      = iif(?5 OR cancel_at IS NOT NULL, NULL, ?6),
+	run_at      = iif(?4 = 'retrying' AND cancel_at IS NULL, ?6, run_at),
 	sent_gen    = 0,
 	fence       = fence + ?7,
 	attempt     = attempt - ?8,

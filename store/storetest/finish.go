@@ -87,6 +87,9 @@ func testRetryOutcome(f *fixture) {
 	if got.State != millrace.Retrying || got.Attempt != 1 || got.WorkerID != "" || got.Fence != j.Fence || got.Error == nil || !got.FinishedAt.IsZero() {
 		f.Errorf("job = %+v", got)
 	}
+	if !got.RunAt.After(j.RunAt) || !got.RunAt.After(got.StartedAt) {
+		f.Errorf("run_at = %v, want the time of the next attempt", got.RunAt)
+	}
 	if owed := f.owedIDs(); len(owed) != 0 {
 		f.Errorf("owed before the delay is over: %v", owed)
 	}
