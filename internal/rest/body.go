@@ -29,6 +29,13 @@ const rateWindow = time.Minute
 // errStalled is what a body read fails with when the client is too slow.
 var errStalled = errors.New("the body stalled")
 
+// hasten gives the first byte of a request's body a deadline, whether its handler reads it or the server throws it away.
+func (s *Server) hasten(c echo.Context) {
+	if c.Request().ContentLength != 0 {
+		_ = http.NewResponseController(c.Response()).SetReadDeadline(time.Now().Add(s.Limits.BodyIdle))
+	}
+}
+
 func (s *Server) progress(c echo.Context, body io.Reader) *progressReader {
 	return &progressReader{
 		body: body, conn: http.NewResponseController(c.Response()),
@@ -40,6 +47,7 @@ func (p *progressReader) Read(b []byte) (int, error) {
 	now := time.Now()
 	if passed := now.Sub(p.since); passed >= rateWindow {
 		if p.got < p.rate*int64(passed/time.Second) {
+			_ = p.conn.SetReadDeadline(now) // the server, which reads what is left over, is not to wait either
 			return 0, errStalled
 		}
 		p.since, p.got = now, 0
@@ -47,7 +55,7 @@ func (p *progressReader) Read(b []byte) (int, error) {
 	_ = p.conn.SetReadDeadline(now.Add(p.idle)) // not every ResponseWriter of a test can
 	n, err := p.body.Read(b)
 	p.got += int64(n)
-	if err != nil {
+	if err == io.EOF {
 		// The server goes on reading behind the body to notice that the client leaves; the deadline must not end that.
 		_ = p.conn.SetReadDeadline(time.Time{})
 	}

@@ -25,6 +25,7 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		if s.draining.Load() {
 			h.Set("Connection", "close") // the client's next request goes to another process
 		}
+		s.hasten(c)
 		if err := recovered(next, c); err != nil {
 			s.fail(err, c)
 		}

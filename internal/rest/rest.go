@@ -59,6 +59,7 @@ type Page struct {
 	Handler  http.Handler // nil: there is no such page
 	Patterns []string     // of its routes, in Echo's syntax
 	CSP      string
+	Writes   bool // it takes POST and DELETE, too
 }
 
 // Config is what a Server stands on.

@@ -89,9 +89,15 @@ func pageRoutes(p Page, scope auth.Scope) []route {
 	if p.Handler == nil {
 		return nil
 	}
+	methods := []string{"GET"}
+	if p.Writes {
+		methods = append(methods, "POST", "DELETE")
+	}
 	var routes []route
 	for _, pattern := range p.Patterns {
-		routes = append(routes, route{method: "GET", pattern: pattern, scope: scope, handle: p.serve})
+		for _, method := range methods {
+			routes = append(routes, route{method: method, pattern: pattern, scope: scope, handle: p.serve})
+		}
 	}
 	return routes
 }
