@@ -1,0 +1,84 @@
+package raster
+
+import (
+	"bytes"
+	"image"
+	"image/gif"
+	"image/png"
+	"io"
+
+	"github.com/gen2brain/jpegn"
+
+	"github.com/millrace/millrace/tasks"
+)
+
+// fullChroma is the quality from which on a JPEG keeps the full resolution of its colours.
+const fullChroma = 90
+
+// optimizePixels is up to which size a JPEG's Huffman tables are fitted to it; that takes a second pass.
+const optimizePixels = 16 << 20
+
+// maxSegment is the longest payload of a JPEG segment.
+const maxSegment = 65533
+
+func (j *job) encode(w io.Writer, m image.Image) error {
+	switch j.format {
+	case tasks.JPEG:
+		return j.encodeJPEG(w, m)
+	case tasks.GIF:
+		return gif.Encode(w, quantize(toNRGBA(m)), nil)
+	}
+	if _, ok := m.(*image.YCbCr); ok {
+		m = toNRGBA(m)
+	}
+	exif, icc := j.metadata()
+	return png.Encode(&pngWriter{w: w, exif: exif, icc: icc}, m)
+}
+
+// metadata is what the output keeps of the input's.
+func (j *job) metadata() (exif, icc []byte) {
+	if j.params.Strip {
+		return nil, nil
+	}
+	if j.keepICC {
+		icc = j.header.icc
+	}
+	return keptExif(j.header.exif, j.params.AutoOrient), icc
+}
+
+func (j *job) encodeJPEG(w io.Writer, m image.Image) error {
+	size := m.Bounds().Size()
+	o := &jpegn.EncodeOptions{Quality: j.params.Quality, OptimizeCoding: size.X*size.Y <= optimizePixels, Subsampling: jpegn.Subsample420}
+	if j.params.Quality >= fullChroma {
+		o.Subsampling = jpegn.Subsample444
+	}
+	if _, ok := m.(*image.Gray); ok {
+		o.Subsampling = jpegn.SubsampleGray
+	}
+	exif, icc := j.metadata()
+	if payload := append([]byte("Exif\x00\x00"), exif...); exif != nil && len(payload) <= maxSegment {
+		o.Exif = payload
+	}
+	o.Segments = iccSegments(icc)
+	return jpegn.Encode(w, m, o)
+}
+
+// iccSegments splits a profile as its specification says, annex B.4.
+func iccSegments(icc []byte) []jpegn.Segment {
+	const head = "ICC_PROFILE\x00"
+	const room = maxSegment - len(head) - 2
+	count := ceilDiv(len(icc), room)
+	if count > 255 {
+		return nil
+	}
+	var out []jpegn.Segment
+	for n := 1; n <= count; n++ {
+		var b bytes.Buffer
+		b.WriteString(head)
+		b.Write([]byte{byte(n), byte(count)})
+		b.Write(icc[:min(room, len(icc))])
+		icc = icc[min(room, len(icc)):]
+		out = append(out, jpegn.Segment{Marker: 0xE2, Data: b.Bytes()})
+	}
+	return out
+}

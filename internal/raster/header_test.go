@@ -1,0 +1,111 @@
+package raster
+
+import (
+	"bytes"
+	"errors"
+	"image"
+	"image/png"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/millrace/millrace"
+)
+
+// FuzzHeader reads headers of arbitrary bytes: what passes is within the limits, what does not is classified.
+func FuzzHeader(f *testing.F) {
+	files, err := filepath.Glob("testdata/*.*")
+	if err != nil || len(files) == 0 {
+		f.Fatal(err, files)
+	}
+	for _, name := range files {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	var b bytes.Buffer
+	if err := png.Encode(&b, image.NewGray(image.Rect(0, 0, 9, 9))); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b.Bytes())
+	f.Add([]byte("GIF89a\x02\x00\x02\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"))
+	limits := DefaultLimits()
+	limits.Pixels, limits.MetadataBytes = 1<<20, 1<<12
+	f.Fuzz(func(t *testing.T, data []byte) {
+		h, err := readHeader(bytes.NewReader(data), int64(len(data)), limits)
+		if err != nil {
+			if e, ok := errors.AsType[*millrace.Error](err); !ok || !e.Code.Permanent() {
+				t.Errorf("readHeader: %v, want a classified error", err)
+			}
+			return
+		}
+		if h.width <= 0 || h.height <= 0 || h.pixels() > limits.Pixels || h.jpeg.scans > limits.Scans {
+			t.Errorf("passed %+v", h)
+		}
+		if len(h.icc) > limits.MetadataBytes || h.jpeg.size > int64(len(data)) {
+			t.Errorf("a profile of %d bytes, a JPEG of %d of %d", len(h.icc), h.jpeg.size, len(data))
+		}
+		if h.format == JPEG && (h.jpeg.components < 1 || h.jpeg.components > 4 || h.jpeg.scans < 1) {
+			t.Errorf("passed %+v", h.jpeg)
+		}
+	})
+}
+
+// FuzzProfile reads arbitrary bytes as an ICC profile.
+func FuzzProfile(f *testing.F) {
+	f.Add([]byte("acsp"))
+	seed := make([]byte, 200)
+	copy(seed[16:], "GRAYXYZ ")
+	copy(seed[36:], "acsp")
+	seed[131] = 1
+	copy(seed[132:], "kTRC\x00\x00\x00\x90\x00\x00\x00\x0ecurv\x00\x00\x00\x00\x00\x00\x00\x01\x02\x00")
+	f.Add(seed)
+	f.Fuzz(func(t *testing.T, icc []byte) {
+		c := parseProfile(icc)
+		if c == nil {
+			return
+		}
+		m := image.NewNRGBA(image.Rect(0, 0, 16, 16))
+		for i := range m.Pix {
+			m.Pix[i] = byte(i)
+		}
+		if _, err := c.apply(t.Context(), m); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestScaleDenom(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name     string
+		sampling byte
+		width    int
+		scaled   int
+		jpeg     bool
+		want     int
+	}{
+		{"a quarter is enough", 0x22, 4032, 800, true, 4},
+		{"not below the size", 0x22, 4032, 1009, true, 2},
+		{"exactly the size", 0x22, 4032, 1008, true, 4},
+		{"never more than 8", 0x22, 4032, 10, true, 8},
+		{"nothing to shrink", 0x22, 4032, 4032, true, 1},
+		{"full chroma needs twice as much", 0x22, 4032, 800, false, 2},
+		{"no halving for a factor below three", 0x22, 4032, 1345, true, 1},
+		{"no subsampling, full chroma", 0x11, 4032, 800, false, 4},
+		{"a quarter of the chroma", 0x41, 4032, 800, true, 2},
+	} {
+		j := &job{header: header{format: JPEG, width: tt.width, height: tt.width}, denom: 1}
+		j.header.jpeg = jpegFrame{components: 3, sampling: [4]byte{tt.sampling, 0x11, 0x11}}
+		j.geometry = geometry{source: box{0, 0, tt.width, tt.width}, scaledW: tt.scaled, scaledH: tt.scaled}
+		j.params.Quality = 80
+		if tt.jpeg {
+			j.format = "jpeg"
+		}
+		if got := j.scaleDenom(); got != tt.want {
+			t.Errorf("%s: %d → %d by %d, want %d", tt.name, tt.width, tt.scaled, got, tt.want)
+		}
+	}
+}

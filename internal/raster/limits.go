@@ -1,0 +1,85 @@
+package raster
+
+import (
+	"fmt"
+
+	"github.com/millrace/millrace"
+)
+
+// Limits bound what a picture may cost. They are checked on its header before anything is decoded, and on the result before it is made.
+type Limits struct {
+	FileBytes     int64 // of the input
+	Pixels        int64 // of one frame of the input
+	OutSide       int   // width and height of the output, unless the input's are longer
+	OutPixels     int64 // of the output
+	Frames        int   // of an animation
+	FramePixels   int64 // frames × canvas of an animation
+	MetadataBytes int   // an ICC profile or EXIF block beyond it is ignored
+	Scans         int   // of a progressive JPEG
+}
+
+// DefaultLimits are meant for pictures from strangers.
+func DefaultLimits() Limits {
+	return Limits{
+		FileBytes: 100 << 20, Pixels: 100e6, OutSide: 16384, OutPixels: 50e6,
+		Frames: 500, FramePixels: 250e6, MetadataBytes: 4 << 20, Scans: 100,
+	}
+}
+
+// maxSide is the longest side that the formats themselves can state, with PNG cut to what JPEG and GIF have.
+const maxSide = 65535
+
+func (l Limits) checkFile(size int64) error {
+	if size > l.FileBytes {
+		return millrace.BadInput(millrace.CodeTooLarge, "the file has %d bytes; a picture may have at most %d", size, l.FileBytes)
+	}
+	return nil
+}
+
+// checkHeader checks what a header declares.
+func (l Limits) checkHeader(h header) error {
+	if h.width <= 0 || h.height <= 0 {
+		return corrupt(h.format, fmt.Errorf("declares %d × %d pixels", h.width, h.height))
+	}
+	if h.width > maxSide || h.height > maxSide {
+		return millrace.BadInput(millrace.CodeTooLarge, "the picture declares %d × %d pixels; a side may have at most %d", h.width, h.height, maxSide)
+	}
+	if h.pixels() > l.Pixels {
+		return millrace.BadInput(millrace.CodeTooLarge, "the picture declares %d × %d pixels, that is %s; at most %s are taken",
+			h.width, h.height, megapixels(h.pixels()), megapixels(l.Pixels))
+	}
+	if h.jpeg.scans > l.Scans {
+		return millrace.BadInput(millrace.CodeTooLarge, "the JPEG has more than %d scans; save it again with an ordinary encoder", l.Scans)
+	}
+	return nil
+}
+
+// checkAnimation checks a GIF whose output is to be one too: it is bounded as a whole, also while only its first frame is used.
+func (l Limits) checkAnimation(h header) error {
+	if h.frames > l.Frames {
+		return millrace.BadInput(millrace.CodeTooManyFrames,
+			"the animation has %d frames; at most %d are taken. Ask for format png or jpeg to get its first frame", h.frames, l.Frames)
+	}
+	if total := int64(h.frames) * h.pixels(); h.frames > 1 && total > l.FramePixels {
+		return millrace.BadInput(millrace.CodeTooLarge,
+			"the animation's %d frames have %s together; at most %s are taken. Ask for format png or jpeg to get its first frame",
+			h.frames, megapixels(total), megapixels(l.FramePixels))
+	}
+	return nil
+}
+
+// checkOutput checks the size of the result. A side longer than the limit passes if the input's is as long: nothing was enlarged.
+func (l Limits) checkOutput(h header, g geometry) error {
+	for _, side := range []int{g.canvasW, g.canvasH} {
+		if side > l.OutSide && side > max(h.width, h.height) {
+			return millrace.BadInput(millrace.CodeTooLarge, "the output would have %d × %d pixels; a side may have at most %d", g.canvasW, g.canvasH, l.OutSide)
+		}
+	}
+	if px := int64(g.canvasW) * int64(g.canvasH); px > l.OutPixels {
+		return millrace.BadInput(millrace.CodeTooLarge, "the output would have %d × %d pixels, that is %s; at most %s are made. Ask for a smaller width or height",
+			g.canvasW, g.canvasH, megapixels(px), megapixels(l.OutPixels))
+	}
+	return nil
+}
+
+func megapixels(px int64) string { return fmt.Sprintf("%.4g megapixels", float64(px)/1e6) }

@@ -1,0 +1,42 @@
+package raster
+
+// gcFactor is how much more than the live buffers a collected heap holds.
+const gcFactor = 2
+
+// workMemory is what every job takes besides its pixels: tables of the decoders and encoders, buffers of readers.
+const workMemory = 8 << 20
+
+// memory is how many bytes the job will need, from its header alone.
+func (j *job) memory() int64 {
+	g := j.geometry
+	// The kernel's rows between the passes, in the worst case four floats for each pixel.
+	shrink := int64(max(1, ceilDiv(g.source.h, g.scaledH)/j.denom))
+	between := (6*shrink + 1) * int64(g.window.w) * 16
+	// The result, turned, changed or laid on its canvas, and the encoder's copy: planes with halved chroma, or four channels.
+	perPixel := int64(12)
+	if j.direct() {
+		perPixel = 6
+	}
+	output := perPixel * max(int64(g.canvasW)*int64(g.canvasH), int64(g.window.w)*int64(g.window.h))
+	return gcFactor*(j.decoding()+between+output) + workMemory
+}
+
+// decoding is what the decoder takes.
+func (j *job) decoding() int64 {
+	h := j.header
+	if h.format != JPEG {
+		return h.pixels() * int64(h.bytesPerPixel)
+	}
+	samples := h.jpeg.blocks(h.width, h.height) * 64
+	n := samples / int64(j.denom*j.denom)
+	if h.jpeg.components == 4 {
+		n += h.pixels() * 4 // planes, then interleaved
+	}
+	if h.jpeg.progressive() {
+		n += samples * 4 // every coefficient until the last scan is read
+	}
+	if j.fast {
+		n += h.jpeg.size // the decoder wants the file in memory
+	}
+	return n
+}
