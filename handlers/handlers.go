@@ -7,11 +7,14 @@ package handlers
 import "github.com/millrace/millrace/tasks"
 
 // Deps are what handlers need from the process they run in.
-type Deps struct{}
+type Deps struct {
+	Images Images
+}
 
 // All is every task type of the product: a new one is a declaration in tasks, a handler here, and one line.
 func All(d Deps) []tasks.Type {
 	return []tasks.Type{
+		tasks.Bind(tasks.Resize(), resize(d.Images)),
 		tasks.Bind(tasks.Compress(), compress),
 		tasks.Bind(tasks.Decompress(), decompress),
 		tasks.Bind(tasks.Stats(), stats),

@@ -1,0 +1,37 @@
+package handlers
+
+import (
+	"cmp"
+	"context"
+	"io"
+	"path"
+	"strings"
+
+	"github.com/millrace/millrace/tasks"
+)
+
+// Images is an engine that changes pictures. internal/raster is the one in pure Go.
+type Images interface {
+	// Resize changes the call's first input as p asks. It reserves memory and reports progress through call, makes its output by create, which
+	// is told the extension that fits the format, and returns soon after ctx has ended.
+	Resize(ctx context.Context, call *tasks.Call, p tasks.ResizeParams, create func(extension string) (io.WriteCloser, error)) (tasks.ResizeResult, error)
+}
+
+// resize does image.resize. The output is called as the input, with the extension of its own format.
+func resize(images Images) tasks.Handler[tasks.ResizeParams] {
+	return func(ctx context.Context, call *tasks.Call, p tasks.ResizeParams) (any, error) {
+		create := func(extension string) (io.WriteCloser, error) {
+			return call.Create(ctx, pictureName(call.Inputs()[0].Name, extension))
+		}
+		result, err := images.Resize(ctx, call, p, create)
+		if err != nil {
+			return nil, err
+		}
+		return result, nil
+	}
+}
+
+// pictureName puts another extension to a name, and "image" where nothing is left of the name.
+func pictureName(input, extension string) string {
+	return withSuffix(cmp.Or(strings.TrimSuffix(input, path.Ext(input)), "image"), "."+extension)
+}
