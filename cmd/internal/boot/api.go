@@ -22,6 +22,9 @@ import (
 	"github.com/millrace/millrace/web"
 )
 
+// apiGrace is how long requests may go on once accepting has ended.
+const apiGrace = 20 * time.Second
+
 // superviseAPI keeps api processes running that share one listening socket.
 func (p *process) superviseAPI(ctx context.Context) error {
 	socket, err := supervise.Listen(ctx, "tcp", p.config.Addr)
@@ -32,7 +35,7 @@ func (p *process) superviseAPI(ctx context.Context) error {
 	return supervised(supervise.Run(ctx, supervise.Config{
 		Children: []supervise.Child{{Name: childAPI, Count: p.config.Processes, Command: command(childAPI),
 			Files: map[string]*os.File{httpSocket: socket.File()}, MaxDelay: time.Second}},
-		Grace:   p.config.DrainDelay + p.config.Grace,
+		Grace:   p.config.DrainDelay + apiGrace,
 		Healthy: healthy,
 		OnReady: func() { fmt.Printf("ready http://%s  (api, %d processes)\n", socket.Addr(), p.config.Processes) },
 		Kill:    p.signals.Kill, Roll: p.signals.Roll, Log: p.log,

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -147,9 +148,12 @@ type process struct {
 	signals   supervise.Signals
 }
 
+// orphanPatience is how long a child without a supervisor may hold on: less than the next serve waits for the data directory.
+const orphanPatience = 3 * time.Second
+
 // child runs the part that the supervisor asked for.
 func (p *process) child(ctx context.Context) error {
-	ctx, cancel := p.inherited.Lifeline(ctx, p.config.Grace)
+	ctx, cancel := p.inherited.Lifeline(ctx, orphanPatience)
 	defer cancel()
 	part := os.Getenv(childVariable)
 	p.log = p.log.With("process", part)

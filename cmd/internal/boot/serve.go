@@ -34,7 +34,7 @@ func (p *process) serve(ctx context.Context) error {
 		return held(err)
 	}
 	defer lock.Close()
-	sockets, err := openSockets(ctx, p.config.Addr)
+	sockets, err := openSockets(ctx, p.config.Addr, dir)
 	if err != nil {
 		return err
 	}
@@ -56,18 +56,33 @@ func (p *process) serve(ctx context.Context) error {
 	}))
 }
 
+// socketsPrefix begins the name of a directory of sockets.
+const socketsPrefix = "millrace"
+
 // sockets are what must stay open while any single child is away.
 type sockets struct {
-	dir                    string
+	dir, note              string
 	http, ledger, dispatch *supervise.Socket
 }
 
-func openSockets(ctx context.Context, addr string) (*sockets, error) {
-	dir, err := supervise.SocketDir("millrace")
+// socketsNote is the file in the data directory that says where the sockets of its server are.
+const socketsNote = "sockets"
+
+// openSockets listens. The directory of a server that was killed before it could clean up goes first.
+func openSockets(ctx context.Context, addr, dataDir string) (*sockets, error) {
+	note := filepath.Join(dataDir, socketsNote)
+	if old, err := os.ReadFile(note); err == nil && strings.HasPrefix(filepath.Base(string(old)), socketsPrefix+"-") {
+		_ = os.RemoveAll(string(old))
+	}
+	dir, err := supervise.SocketDir(socketsPrefix)
 	if err != nil {
 		return nil, fmt.Errorf("make a directory for sockets: %w", err)
 	}
-	s := &sockets{dir: dir}
+	s := &sockets{dir: dir, note: note}
+	if err := os.WriteFile(note, []byte(dir), 0o600); err != nil {
+		s.Close()
+		return nil, configError("--data-dir %s cannot be written to: %v", dataDir, err)
+	}
 	if s.http, err = supervise.Listen(ctx, "tcp", addr); err != nil {
 		s.Close()
 		return nil, listenError(addr, err)
@@ -90,6 +105,7 @@ func (s *sockets) Close() {
 		}
 	}
 	_ = os.RemoveAll(s.dir)
+	_ = os.Remove(s.note)
 }
 
 func (s *sockets) url() string { return "http://" + s.http.Addr().String() }
