@@ -15,8 +15,8 @@ import (
 const (
 	// gateWait bounds the wait for a free slot before one dequeue, and blockFor the wait for a token after it: asynq stamps the task's lease of
 	// 30 s before both, so they stay short.
-	gateWait = time.Second
-	blockFor = time.Second
+	gateWait = 2 * time.Second
+	blockFor = 2 * time.Second
 	// The pause after an error of Redis: asynq itself would ask again at once.
 	firstPause = 100 * time.Millisecond
 	lastPause  = time.Second

@@ -48,7 +48,7 @@ func TestRefusals(t *testing.T) {
 		frames = append(frames, frame)
 	}
 	many := encodeGIF(t, &gif.GIF{Image: frames, Delay: make([]int, 501)})
-	falseEnd := append(bytes.Clone(photo[:len(photo)/20]), 0xFF, 0xD9)
+	falseEnd := append(bytes.Clone(photo[:bytes.Index(photo, []byte{0xFF, 0xDA})+60]), 0xFF, 0xD9)
 	scans := bytes.Replace(photo, []byte{0xFF, 0xD9}, append(bytes.Repeat([]byte{0xFF, 0xDA, 0, 8, 1, 1, 0, 0, 63, 0}, 120), 0xFF, 0xD9), 1)
 
 	for _, tt := range []struct {

@@ -284,6 +284,27 @@ func TestForeignJPEGs(t *testing.T) {
 	}
 }
 
+// TestWhiteWebPIsWhite: lossy WebP stores white as a luma of 235.
+func TestWhiteWebPIsWhite(t *testing.T) {
+	t.Parallel()
+	m, _ := mustResize(t, readFile(t, "testdata/white.webp"), params(nil))
+	if !near(m, 0.5, 0.5, color.NRGBA{255, 255, 255, 255}, 1) {
+		t.Errorf("%v, want white", m.At(8, 8))
+	}
+	m, _ = mustResize(t, readFile(t, "testdata/white-alpha.webp"), params(nil))
+	if !near(m, 0.5, 0.5, color.NRGBA{255, 255, 255, 128}, 2) {
+		t.Errorf("half transparent: %v, want white", m.At(8, 8))
+	}
+}
+
+// TestExtendedJPEG goes to the standard decoder, which reads what the scaling one does not.
+func TestExtendedJPEG(t *testing.T) {
+	t.Parallel()
+	data := patch(encodeJPEG(t, quadrants(160, 96), jpegn.EncodeOptions{}), 0xC1, 0)
+	m, _ := mustResize(t, data, params(func(p *tasks.ResizeParams) { p.Width = 40 }))
+	wantCorners(t, m, [4]color.NRGBA{red, green, blue, yellow}, 8)
+}
+
 func TestWebPWithTransparencyBecomesPNG(t *testing.T) {
 	t.Parallel()
 	m, out := mustResize(t, readFile(t, "testdata/lossy-alpha.webp"), params(nil))

@@ -105,7 +105,7 @@ type answer struct {
 	body []byte
 }
 
-// header alters a request.
+// option alters a request.
 type option func(*http.Request)
 
 func header(name, value string) option {
@@ -184,9 +184,22 @@ type (
 	}
 )
 
+// async asks in the background. A request that fails ends its goroutine, and then the channel is closed.
+func async(ask func() answer) <-chan answer {
+	answered := make(chan answer, 1)
+	go func() {
+		defer close(answered)
+		answered <- ask()
+	}()
+	return answered
+}
+
 func read[T any](t *testing.T, a answer, status int) T {
 	t.Helper()
 	var v T
+	if a.Response == nil {
+		t.Fatal("there is no answer")
+	}
 	if a.StatusCode != status {
 		t.Fatalf("%s %s = %d %s, want %d", a.Request.Method, a.Request.URL, a.StatusCode, a.body, status)
 	}
