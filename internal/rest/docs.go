@@ -60,5 +60,5 @@ func renderDocs(routes []route, c Config) (html []byte, csp string, err error) {
 
 func (s *Server) getDocs(c echo.Context) error {
 	c.Response().Header().Set("Content-Security-Policy", s.docsCSP)
-	return respondBytes(c, http.StatusOK, "text/html; charset=utf-8", s.docs)
+	return s.respondBytes(c, http.StatusOK, "text/html; charset=utf-8", s.docs)
 }

@@ -29,7 +29,7 @@ type readiness struct {
 }
 
 func (s *Server) livez(c echo.Context) error {
-	return respondBytes(c, http.StatusOK, "application/json", []byte(`{"status":"ok"}`+"\n"))
+	return s.respondBytes(c, http.StatusOK, "application/json", []byte(`{"status":"ok"}`+"\n"))
 }
 
 func (s *Server) readyz(c echo.Context) error {

@@ -21,7 +21,7 @@ var openapiSchemas []byte
 type object map[string]any
 
 func (s *Server) getOpenAPI(c echo.Context) error {
-	return respondBytes(c, http.StatusOK, "application/json", s.openapi)
+	return s.respondBytes(c, http.StatusOK, "application/json", s.openapi)
 }
 
 // describe makes the OpenAPI 3.1 document of the route table. A route without a description is an error, so that none is forgotten.

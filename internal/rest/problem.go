@@ -77,7 +77,7 @@ func (s *Server) fail(err error, c echo.Context) {
 		h.Del(name)
 	}
 	h.Set("Cache-Control", "no-store")
-	_ = respondBytes(c, p.Status, "application/problem+json", body)
+	_ = s.respondBytes(c, p.Status, "application/problem+json", body)
 }
 
 // report logs what an operator would act on. What a client did wrong is the client's to read.

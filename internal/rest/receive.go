@@ -21,8 +21,9 @@ func newChunk() any {
 	return &b
 }
 
-// publishTimeout bounds the steps after the last byte, which go on when the client leaves: half of them would be garbage to collect.
-const publishTimeout = 30 * time.Second
+// publishTimeout bounds the steps after the last byte, which go on when the client leaves: half of them would be garbage to collect. Ten
+// gigabytes reach a slow disk in minutes.
+const publishTimeout = 10 * time.Minute
 
 // received is a file whose bytes are here and which does not exist yet. The caller ends it with publish or drop.
 type received struct {

@@ -34,20 +34,26 @@ func respond[T any](s *Server, c echo.Context, status int, v T) error {
 	if err := enc.Encode(v); err != nil {
 		return fmt.Errorf("encode the answer: %w", err)
 	}
-	return respondBytes(c, status, "application/json", b.Bytes())
+	return s.respondBytes(c, status, "application/json", b.Bytes())
 }
 
-func respondBytes(c echo.Context, status int, contentType string, body []byte) error {
+// respondBytes answers with body. A client must take a long one in time; a short one fits into the kernel's buffers.
+func (s *Server) respondBytes(c echo.Context, status int, contentType string, body []byte) error {
 	h := c.Response().Header()
 	h.Set("Content-Type", contentType)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	if h.Get("Cache-Control") == "" {
 		h.Set("Cache-Control", "no-store")
 	}
+	if len(body) > longAnswer {
+		_ = http.NewResponseController(c.Response()).SetWriteDeadline(time.Now().Add(s.Limits.WriteIdle))
+	}
 	c.Response().WriteHeader(status)
 	_, _ = c.Response().Write(body) // an error means that the client is gone
 	return nil
 }
+
+const longAnswer = 32 << 10
 
 func noContent(c echo.Context) error { return c.NoContent(http.StatusNoContent) }
 

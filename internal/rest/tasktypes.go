@@ -53,7 +53,7 @@ func describeTypes(list tasks.List) (typeDocs, error) {
 }
 
 func (s *Server) listTypes(c echo.Context) error {
-	return respondBytes(c, http.StatusOK, "application/json", s.types.list)
+	return s.respondBytes(c, http.StatusOK, "application/json", s.types.list)
 }
 
 func (s *Server) getType(c echo.Context) error {
@@ -61,5 +61,5 @@ func (s *Server) getType(c echo.Context) error {
 	if !ok {
 		return millrace.Errorf(millrace.NotFound, "there is no such task type; GET /v1/task-types lists them")
 	}
-	return respondBytes(c, http.StatusOK, "application/json", doc)
+	return s.respondBytes(c, http.StatusOK, "application/json", doc)
 }

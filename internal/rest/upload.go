@@ -112,7 +112,7 @@ func partName(c echo.Context, part *multipart.Part) string {
 const formOverhead = 4 << 20
 
 // form reads the request's body as a form, part by part as it arrives.
-func (s *Server) form(c echo.Context) (*multipart.Reader, error) {
+func (s *Server) form(c echo.Context) (*formReader, error) {
 	r := c.Request()
 	if r.ContentLength > s.Limits.Upload {
 		return nil, s.uploadTooLarge()
@@ -122,7 +122,24 @@ func (s *Server) form(c echo.Context) (*multipart.Reader, error) {
 		return nil, millrace.Errorf(millrace.Malformed, "the Content-Type of a form needs a boundary")
 	}
 	body := io.LimitReader(s.progress(c, r.Body), s.Limits.Upload+formOverhead)
-	return multipart.NewReader(body, params["boundary"]), nil
+	return &formReader{multipart.NewReader(body, params["boundary"]), body}, nil
+}
+
+// formReader reads a form and, after its last part, the body to its end: only then does the server notice that a waiting client leaves.
+type formReader struct {
+	parts *multipart.Reader
+	body  io.Reader
+}
+
+// NextPart answers io.EOF after the last part.
+func (f *formReader) NextPart() (*multipart.Part, error) {
+	part, err := f.parts.NextPart()
+	if err == io.EOF {
+		if _, rest := io.Copy(io.Discard, f.body); rest != nil {
+			return nil, rest
+		}
+	}
+	return part, err
 }
 
 // brokenForm says why a form could not be read to its end; refusals of ours pass.

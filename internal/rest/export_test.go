@@ -1,0 +1,29 @@
+package rest
+
+import "github.com/millrace/millrace/internal/auth"
+
+// Call is a line of the route table.
+type Call struct {
+	Method, Pattern string
+	Scope           auth.Scope
+	Later           bool
+}
+
+// Surface is the route table, for the test that walks it.
+func (s *Server) Surface() []Call {
+	var calls []Call
+	for _, r := range s.routes() {
+		calls = append(calls, Call{r.method, r.pattern, r.scope, r.later})
+	}
+	return calls
+}
+
+// What parses bytes from outside, for fuzzing.
+var (
+	DecodeCursor = decodeCursor
+	EncodeCursor = encodeCursor
+	Disposition  = disposition
+)
+
+// DecodeJob decodes the body of POST /v1/jobs.
+func DecodeJob(body []byte) error { return decodeObject(body, new(jobRequest)) }
