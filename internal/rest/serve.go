@@ -7,15 +7,15 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/millrace/millrace/internal/supervise/graceful"
 )
 
 // Drain is how a server ends without losing a request.
 type Drain struct {
-	// Delay is how long it goes on answering, with Connection: close and /readyz at 503, before it shuts down: http.Server.Shutdown alone drops
-	// requests that clients are just writing. Long enough for a balancer to notice. 0: 300 ms.
+	// Delay is how long it goes on answering, with Connection: close and /readyz at 503, before it stops accepting: for a balancer to notice, and
+	// for clients that keep connections open to let go of them. 0: 300 ms.
 	Delay time.Duration
-	// CloseFirst closes the listener at once, for a listener that another process holds too: new connections then wait for that one.
-	CloseFirst bool
 	// Timeout bounds what requests may still take after the delay. 0: 20 s.
 	Timeout time.Duration
 }
@@ -34,35 +34,32 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		ErrorLog: slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug), // clients that break off; nothing an operator would act on
 	}
 	server.RegisterOnShutdown(s.stopWaiting)
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(ln) }()
-	select {
-	case err := <-served:
-		s.stopWaiting()
-		return errors.Join(err, server.Close())
-	case <-ctx.Done():
-	}
-	err := s.drain(server, ln)
-	<-served
-	return err
-}
-
-func (s *Server) drain(server *http.Server, ln net.Listener) error {
-	s.draining.Store(true)
-	if s.Drain.CloseFirst {
-		_ = ln.Close()
-	}
-	delay := time.NewTimer(s.Drain.Delay)
-	<-delay.C
-	ctx, cancel := context.WithTimeout(context.Background(), s.Drain.Timeout)
-	defer cancel()
-	err := server.Shutdown(ctx)
+	defer s.stopWaiting()
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	announced := make(chan struct{})
+	go func() {
+		defer close(announced)
+		select {
+		case <-serving.Done(): // ended by itself
+			return
+		case <-ctx.Done():
+		}
+		s.draining.Store(true)
+		delay := time.NewTimer(s.Drain.Delay)
+		defer delay.Stop()
+		select {
+		case <-delay.C:
+		case <-serving.Done():
+		}
+		stop()
+	}()
+	err := graceful.Serve(serving, server, ln, s.Drain.Timeout)
+	stop()
+	<-announced
 	if errors.Is(err, context.DeadlineExceeded) {
 		s.Log.Warn("requests were cut off at the end", "timeout", s.Drain.Timeout)
-		err = server.Close()
-	}
-	if errors.Is(err, net.ErrClosed) {
-		return nil // the listener was closed before
+		return nil
 	}
 	return err
 }

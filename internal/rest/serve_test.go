@@ -72,18 +72,6 @@ func TestServeDrains(t *testing.T) {
 	}
 }
 
-func TestServeWithASharedListener(t *testing.T) {
-	t.Parallel()
-	m := newMill(t, func(c *rest.Config) { c.Drain = rest.Drain{Delay: 50 * time.Millisecond, CloseFirst: true} })
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := m.serve(ctx)
-	m.get("/livez")
-	cancel()
-	if err := <-ended; err != nil {
-		t.Errorf("Serve = %v", err)
-	}
-}
-
 func TestServeCutsOffWhatDoesNotEnd(t *testing.T) {
 	t.Parallel()
 	m := newMill(t, func(c *rest.Config) { c.Drain = rest.Drain{Delay: time.Millisecond, Timeout: 50 * time.Millisecond} })

@@ -315,10 +315,11 @@ func TestStaleAttemptChangesNothing(t *testing.T) {
 	}
 	f.send(t, id)
 	// The buried process notices, takes a new identity, and may work again.
-	job := f.await(id, millrace.Succeeded)
+	f.await(id, millrace.Succeeded)
 	close(release)
 	f.stop()
-	if job = f.Job(id); string(job.Result) != `"fresh"` || job.Attempt != 1 || job.Crashes != 1 || len(job.Outputs) != 1 {
+	job := f.Job(id)
+	if string(job.Result) != `"fresh"` || job.Attempt != 1 || job.Crashes != 1 || len(job.Outputs) != 1 {
 		t.Errorf("job = %+v, want the fresh attempt's outcome alone", job)
 	}
 	if second := job.Attempts[1].Worker; second == first.WorkerID {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -62,6 +63,7 @@ func (p *process) api(ctx context.Context) error {
 
 // ready tells the supervisor that this process takes work.
 func (p *process) ready() {
+	debug.FreeOSMemory() // what the start needed once
 	if err := p.inherited.Ready(); err != nil {
 		p.log.Warn("cannot report ready", "error", err)
 	}
@@ -106,9 +108,10 @@ func newAPI(p *process, s *stores) (*apiParts, error) {
 	a.server, err = rest.New(rest.Config{
 		Dispatcher: a.dispatcher, Ledger: s.ledger, Blobs: s.blobs, Types: types, Hub: a.hub, Auth: authenticator, Log: p.log,
 		Checks: s.checks(), Registry: registry, OpenMetrics: p.config.PublicMetrics || !p.config.authOn(), Hosts: p.config.Hosts,
-		Web:       rest.Page{Handler: web.Handler(), Patterns: web.Patterns(), CSP: web.ContentSecurityPolicy},
-		Dashboard: rest.Page{Handler: dashboard.Handler, Patterns: []string{dashboardPath, dashboardPath + "/*"}, CSP: dashboard.CSP},
-		Version:   version, Drain: rest.Drain{Delay: p.config.DrainDelay}, Limits: rest.Limits{Upload: int64(p.config.MaxUpload)},
+		Web: rest.Page{Handler: web.Handler(), Patterns: web.Patterns(), CSP: web.ContentSecurityPolicy},
+		Dashboard: rest.Page{Handler: dashboard.Handler, Patterns: []string{dashboardPath, dashboardPath + "/*"}, CSP: dashboard.CSP,
+			Writes: p.config.DashboardWrite},
+		Version: version, Drain: rest.Drain{Delay: p.config.DrainDelay}, Limits: rest.Limits{Upload: int64(p.config.MaxUpload)},
 	})
 	return a, err
 }

@@ -38,7 +38,8 @@ func command(part string, env ...string) func(int) *exec.Cmd {
 		if err != nil {
 			self = os.Args[0]
 		}
-		cmd := exec.Command(self, os.Args[1:]...)
+		cmd := exec.Command(self)
+		cmd.Args = os.Args // with the name that this process was called by: one program may have several
 		cmd.Env = append(append(os.Environ(), childVariable+"="+part), env...)
 		return cmd
 	}

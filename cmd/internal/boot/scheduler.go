@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"runtime/debug"
 
 	"golang.org/x/sync/errgroup"
 
@@ -30,6 +31,7 @@ func (p *process) scheduler(ctx context.Context) error {
 	running.Go(func() error { return leader.Run(ctx) })
 	running.Go(func() error { return d.Refill(ctx) })
 	running.Go(func() error { return serveProbes(ctx, l, s.checks(), registry) })
+	debug.FreeOSMemory() // what the start needed once
 	fmt.Printf("ready http://%s  (scheduler)\n", l.Addr())
 	return running.Wait()
 }
