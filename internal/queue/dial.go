@@ -116,14 +116,17 @@ func atMost(d time.Duration) time.Duration {
 	return d
 }
 
-// Check asks Redis what it is. A version that cannot work is an error of one line; what works until it hurts is a warning.
+// ErrTooOld says that Redis answers and cannot work.
+var ErrTooOld = errors.New("too old: 6.2 or newer is needed")
+
+// Check asks Redis what it is. A version that cannot work is ErrTooOld in one line; what works until it hurts is a warning.
 func (q *Queue) Check(ctx context.Context) (warnings []string, err error) {
 	server, err := q.redis.Info(ctx, "server").Result()
 	if _, refused := errors.AsType[redis.Error](err); err != nil && !refused {
 		return nil, fmt.Errorf("reach Redis: %w", err)
 	}
 	if v := infoField(server, "redis_version"); v != "" && !atLeast(v, 6, 2) {
-		return nil, fmt.Errorf("redis %s is too old: 6.2 or newer is needed", v)
+		return nil, fmt.Errorf("redis %s is %w", v, ErrTooOld)
 	}
 	memory, err := q.redis.Info(ctx, "memory").Result()
 	if _, refused := errors.AsType[redis.Error](err); err != nil && !refused {

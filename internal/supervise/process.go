@@ -72,7 +72,7 @@ func (s *supervisor) start(in *instance) (*process, error) {
 	}
 	p.reading.Go(p.listen)
 	go func() { p.exited <- cmd.Wait() }() // ends with the process; untilExit waits for it
-	in.log().Info("child started", "pid", p.pid)
+	in.log().Debug("child started", "pid", p.pid)
 	return p, nil
 }
 

@@ -35,6 +35,15 @@ func sessionSettings() map[string]string {
 	}
 }
 
+// ErrUnsuitable says that the server answers, and that a ledger cannot be kept there until somebody changes the server.
+var ErrUnsuitable = errors.New("this PostgreSQL cannot keep a ledger")
+
+// Validate says whether the DSN can be read. Nothing is connected.
+func (cfg Config) Validate() error {
+	_, err := poolConfig(cfg)
+	return err
+}
+
 func poolConfig(cfg Config) (*pgxpool.Config, error) {
 	if cfg.DSN == "" {
 		return nil, errors.New("open PostgreSQL: no DSN given")
@@ -70,11 +79,11 @@ func checkServer(ctx context.Context, conn *pgx.Conn, log *slog.Logger) error {
 		return fmt.Errorf("read PostgreSQL's settings: %w", oneLine(err))
 	}
 	if number < oldestServer {
-		return fmt.Errorf("PostgreSQL %s is too old: use version 13 or newer", version)
+		return fmt.Errorf("%w: version %s is too old, use 13 or newer", ErrUnsuitable, version)
 	}
 	if commit == "off" {
-		return errors.New("PostgreSQL has synchronous_commit=off, so an accepted job could be lost: set it to on " +
-			"(ALTER SYSTEM SET synchronous_commit = on, then SELECT pg_reload_conf(); look at ALTER ROLE and ALTER DATABASE settings, too)")
+		return fmt.Errorf("%w: it has synchronous_commit=off, so an accepted job could be lost; set it to on "+
+			"(ALTER SYSTEM SET synchronous_commit = on, then SELECT pg_reload_conf(); look at ALTER ROLE and ALTER DATABASE settings, too)", ErrUnsuitable)
 	}
 	if fsync == "off" || fullPages == "off" {
 		log.Warn("PostgreSQL may lose or damage the ledger when the machine fails", "fsync", fsync, "full_page_writes", fullPages)

@@ -30,7 +30,7 @@ const apiGrace = 20 * time.Second
 func (p *process) superviseAPI(ctx context.Context) error {
 	socket, err := supervise.Listen(ctx, "tcp", p.config.Addr)
 	if err != nil {
-		return listenError(p.config.Addr, err)
+		return listenError(p.config, err)
 	}
 	defer socket.Close()
 	return supervised(supervise.Run(ctx, supervise.Config{

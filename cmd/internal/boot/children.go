@@ -1,7 +1,6 @@
 package boot
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -66,11 +65,3 @@ type codedError struct {
 func (e *codedError) Error() string { return fmt.Sprint(e.err) }
 func (e *codedError) Unwrap() error { return e.err }
 func (e *codedError) ExitCode() int { return e.code }
-
-// held explains a data directory that another process has.
-func held(err error) error {
-	if h, ok := errors.AsType[*supervise.HeldError](err); ok {
-		return configError("%v; stop that server, or give another --data-dir", h)
-	}
-	return err
-}

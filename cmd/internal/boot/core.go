@@ -2,7 +2,9 @@ package boot
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -105,7 +107,7 @@ func (e *embeddedStores) openLedger(ctx context.Context) error {
 	}
 	ledger, err := sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(p.config.DataDir, "millrace.db"), Log: p.log})
 	if err != nil {
-		return err
+		return sqliteError(p.config, err)
 	}
 	e.ledger = ledger
 	e.closers = append(e.closers, ledger.Close)
@@ -118,6 +120,23 @@ func (e *embeddedStores) openLedger(ctx context.Context) error {
 	}
 	e.services = append(e.services, func(ctx context.Context) error { return e.serveWorkers(ctx, l) })
 	return nil
+}
+
+// sqliteError tells a ledger that no other start will open from one that is in trouble.
+func sqliteError(c Config, err error) error {
+	const corrupt, cannotOpen, notADatabase, readOnly = 11, 14, 26, 8 // SQLite's primary codes
+	hopeless := errors.Is(err, fs.ErrPermission)
+	var coded interface{ Code() int }
+	if errors.As(err, &coded) {
+		switch coded.Code() & 0xff {
+		case corrupt, cannotOpen, notADatabase, readOnly:
+			hopeless = true
+		}
+	}
+	if !hopeless {
+		return err
+	}
+	return configError("%s: %v; give a directory that this user may write to, or restore its millrace.db", c.names["data-dir"], err)
 }
 
 func socketPath(name string) string { return filepath.Join(os.Getenv(socketsVariable), name) }

@@ -1,7 +1,10 @@
 package boot
 
 import (
-	"os"
+	"cmp"
+	"errors"
+	"math"
+	"strconv"
 	"strings"
 	"time"
 
@@ -13,13 +16,17 @@ import (
 func (c *Config) flags(fs *pflag.FlagSet, role Role) {
 	fs.SortFlags = false
 	if role != Workers {
-		fs.StringVar(&c.Addr, "addr", "127.0.0.1:8080", "address to listen on; beyond loopback a key must be set")
+		addr, what := "127.0.0.1:8080", "address to listen on; beyond loopback a key must be set"
+		if role == Scheduler {
+			addr, what = "127.0.0.1:8081", "address of its health and metrics; beyond loopback a key must be set"
+		}
+		fs.StringVar(&c.Addr, "addr", addr, what)
 	}
-	dataDir := "./data"
-	if role != Serve {
-		dataDir = ""
+	if role == Serve {
+		fs.StringVar(&c.DataDir, "data-dir", "./data", "directory of the ledger and the files")
+	} else {
+		fs.StringVar(&c.DataDir, "data-dir", "", "directory shared by api, worker and scheduler, for files where BLOB_URL is not set")
 	}
-	fs.StringVar(&c.DataDir, "data-dir", dataDir, "directory of the ledger and the files; shared by all roles where they run apart")
 	switch role {
 	case Serve:
 		fs.IntVar(&c.Workers, "workers", 0, "worker processes; 0 means one per core")
@@ -48,32 +55,47 @@ func (c *Config) flags(fs *pflag.FlagSet, role Role) {
 
 // environment fills in what the command line left open. A flag wins over its variable.
 func (c *Config) environment(fs *pflag.FlagSet, getenv func(string) string) error {
+	c.names = make(map[string]string)
 	var failed error
 	fs.VisitAll(func(f *pflag.Flag) {
-		name := variable(f.Name)
-		value := getenv(name)
-		if f.Changed || value == "" || failed != nil {
+		name, value := variable(f.Name), getenv(variable(f.Name))
+		c.names[f.Name] = "--" + f.Name
+		if f.Changed || value == "" || failed != nil || builtIn(f.Name) {
 			return
 		}
+		c.names[f.Name] = name
 		if err := fs.Set(f.Name, value); err != nil {
-			failed = configError("%s=%q cannot be used: %s wants %s", name, value, "--"+f.Name, f.Usage)
+			failed = badValue(name, value, f)
 		}
 	})
 	if failed != nil {
 		return failed
 	}
-	c.RedisURL, c.Database, c.BlobURL = getenv("REDIS_URL"), getenv("DATABASE_URL"), getenv("BLOB_URL")
-	c.JWTIssuer, c.JWTAud = getenv("MILLRACE_JWT_ISSUER"), getenv("MILLRACE_JWT_AUDIENCE")
-	for name, to := range map[string]*string{
-		"MILLRACE_ADMIN_KEY": &c.AdminKey, "MILLRACE_JWT_SECRET": &c.JWTSecret, "REDIS_URL": &c.RedisURL, "DATABASE_URL": &c.Database,
-	} {
-		value, err := secret(name, getenv)
+	for _, v := range c.variables() {
+		value, err := v.read(getenv)
 		if err != nil {
 			return err
 		}
-		*to = value
+		*v.to = value
 	}
 	return nil
+}
+
+// builtIn says whether a flag asks for something instead of setting it.
+func builtIn(flag string) bool { return flag == "help" || flag == "version" }
+
+// flagError puts a mistake on the command line into words, without those of Go's own parsers.
+func flagError(err error) error {
+	if invalid, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		return badValue("--"+invalid.GetFlag().Name, invalid.GetValue(), invalid.GetFlag())
+	}
+	return configError("%v; see --help", err)
+}
+
+func badValue(name, value string, f *pflag.Flag) error {
+	kinds := map[string]string{"int": "a whole number", "bool": "true or false", "duration": "a duration such as 30s or 1m30s",
+		"size": "a size such as 512MiB", "stringSlice": "values with commas between them"}
+	return configError("%s must be %s, not %q; see --help", name, cmp.Or(kinds[f.Value.Type()], "a "+f.Value.Type()), value)
 }
 
 // variable is the environment's name of a flag.
@@ -81,35 +103,23 @@ func variable(flag string) string {
 	return "MILLRACE_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
-// secret reads a variable, or the file that its …_FILE names.
-func secret(name string, getenv func(string) string) (string, error) {
-	path := getenv(name + "_FILE")
-	switch {
-	case path == "":
-		return getenv(name), nil
-	case getenv(name) != "":
-		return "", configError("%s and %s_FILE are both set; keep one", name, name)
-	}
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		return "", configError("%s_FILE cannot be read; check that the path exists and this user may read it", name)
-	}
-	value := strings.TrimRight(string(raw), "\r\n")
-	if value == "" {
-		return "", configError("the file in %s_FILE is empty", name)
-	}
-	return value, nil
-}
-
 // byteSize is a number of bytes that is written with a unit.
 type byteSize int64
 
-// String writes the size as a person would.
-func (b *byteSize) String() string { return humanize.IBytes(uint64(*b)) }
+// String writes the size as a person would. A plain 0 is what pflag does not print as a default.
+func (b *byteSize) String() string {
+	if *b <= 0 {
+		return "0"
+	}
+	return strings.ReplaceAll(humanize.IBytes(uint64(*b)), " ", "")
+}
 
 // Set reads "512MiB", "10GB" or a plain number of bytes.
 func (b *byteSize) Set(s string) error {
 	n, err := humanize.ParseBytes(s)
+	if err == nil && n > math.MaxInt64 {
+		err = strconv.ErrRange
+	}
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,8 @@
 package boot
 
 import (
+	"context"
+	"fmt"
 	"io"
 	"log/slog"
 )
@@ -9,7 +11,7 @@ import (
 func (c *Config) logger(w io.Writer) (*slog.Logger, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
-		return nil, configError("--log-level must be debug, info, warn or error, not %q", c.LogLevel)
+		return nil, configError("%s must be debug, info, warn or error, not %q", c.names["log-level"], c.LogLevel)
 	}
 	options := &slog.HandlerOptions{Level: level}
 	switch c.LogFormat {
@@ -18,5 +20,13 @@ func (c *Config) logger(w io.Writer) (*slog.Logger, error) {
 	case "json":
 		return slog.New(slog.NewJSONHandler(w, options)), nil
 	}
-	return nil, configError("--log-format must be text or json, not %q", c.LogFormat)
+	return nil, configError("%s must be text or json, not %q", c.names["log-format"], c.LogFormat)
+}
+
+// redisLog carries what the Redis client says to itself. What an operator must know of it, its callers log.
+type redisLog struct{ log *slog.Logger }
+
+// Printf is all that the client asks of a logger.
+func (l redisLog) Printf(ctx context.Context, format string, args ...any) {
+	l.log.DebugContext(ctx, "redis client", "said", fmt.Sprintf(format, args...))
 }

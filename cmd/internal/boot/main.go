@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
 	"github.com/millrace/millrace/internal/supervise"
@@ -83,14 +84,20 @@ func Command(role Role) *cobra.Command {
 			if err := c.environment(cmd.Flags(), os.Getenv); err != nil {
 				return err
 			}
-			if err := c.validate(role); err != nil {
+			log, err := c.logger(os.Stderr)
+			if err != nil {
 				return err
 			}
-			return run(cmd.Context(), role, c)
+			redis.SetLogger(redisLog{log}) // the client's own writes plain lines to stderr
+			if err := c.validate(role, os.Getenv); err != nil {
+				return err
+			}
+			return run(cmd.Context(), role, c, log)
 		},
 	}
 	cmd.SetVersionTemplate(string(role) + " {{.Version}}\n")
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return configError("%v; see --help", err) })
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagError(err) })
+	cmd.SetUsageTemplate(cmd.UsageTemplate() + environmentHelp(role))
 	cmd.CompletionOptions.DisableDefaultCmd = true
 	c.flags(cmd.Flags(), role)
 	return cmd
@@ -109,11 +116,7 @@ func summary(role Role) string {
 }
 
 // run is a role in the foreground, or one of its children when a supervisor started this process.
-func run(ctx context.Context, role Role, c Config) error {
-	log, err := c.logger(os.Stderr)
-	if err != nil {
-		return err
-	}
+func run(ctx context.Context, role Role, c Config, log *slog.Logger) error {
 	if ctx == nil {
 		ctx = context.Background()
 	}
@@ -136,6 +139,7 @@ func run(ctx context.Context, role Role, c Config) error {
 	case Workers:
 		return p.superviseWorkers(ctx)
 	}
+	defer p.endAtOnce()()
 	return p.scheduler(ctx)
 }
 
@@ -158,21 +162,40 @@ func (p *process) child(ctx context.Context) error {
 	part := os.Getenv(childVariable)
 	p.log = p.log.With("process", part)
 	slog.SetDefault(p.log)
-	// A second signal ends a child at once, too; the supervisor sends it.
-	go func() {
-		select {
-		case <-p.signals.Kill:
-			os.Exit(1)
-		case <-ctx.Done():
-		}
-	}()
+	defer p.endAtOnce()()
 	switch part {
 	case childCore:
 		return p.core(ctx)
 	case childAPI:
 		return p.api(ctx)
 	case childWorker:
-		return p.worker(ctx)
+		return p.saidByCore(ctx, p.worker(ctx))
 	}
 	return configError("%s=%q: unknown part", childVariable, part)
+}
+
+// endAtOnce ends the process at the second signal, until it is released. It is not for supervisors: their children have to go first.
+func (p *process) endAtOnce() (release func()) {
+	done := make(chan struct{})
+	go func() {
+		select {
+		case <-p.signals.Kill:
+			os.Exit(1)
+		case <-done:
+		}
+	}()
+	return func() { close(done) }
+}
+
+// saidByCore leaves it to core, which starts at the same time with the same settings, to say what is wrong with them: one line is enough.
+func (p *process) saidByCore(ctx context.Context, err error) error {
+	if p.role != Serve || !isUsage(err) {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		return errSaid
+	case <-time.After(5 * time.Second):
+		return err
+	}
 }

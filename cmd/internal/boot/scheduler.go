@@ -17,7 +17,7 @@ import (
 func (p *process) scheduler(ctx context.Context) error {
 	l, err := net.Listen("tcp", p.config.Addr)
 	if err != nil {
-		return listenError(p.config.Addr, err)
+		return listenError(p.config, err)
 	}
 	s, err := openStores(ctx, p.config, p.log, schedulerConns)
 	if err != nil {

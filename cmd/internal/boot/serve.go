@@ -3,8 +3,11 @@ package boot
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,17 +27,17 @@ const healthy = time.Second
 func (p *process) serve(ctx context.Context) error {
 	dir, err := filepath.Abs(p.config.DataDir)
 	if err != nil {
-		return configError("--data-dir: %v", err)
+		return configError("%s: %v", p.config.names["data-dir"], err)
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return configError("--data-dir %s cannot be made: %v", p.config.DataDir, err)
+	if err := p.tryFirst(ctx, dir); err != nil {
+		return err
 	}
-	lock, err := supervise.Lock(ctx, dir, lockWait)
+	lock, err := p.lock(ctx, dir)
 	if err != nil {
-		return held(err)
+		return err
 	}
 	defer lock.Close()
-	sockets, err := openSockets(ctx, p.config.Addr, dir)
+	sockets, err := p.openSockets(ctx, dir)
 	if err != nil {
 		return err
 	}
@@ -49,69 +52,46 @@ func (p *process) serve(ctx context.Context) error {
 			{Name: childCore, Command: command(childCore, env...), Files: coreFiles, MaxDelay: time.Second},
 			{Name: childWorker, Count: p.config.Workers, Command: command(childWorker, env...), Files: files, Nice: workerNice},
 		},
-		Grace:   p.config.Grace,
+		Grace:   max(p.config.Grace, p.config.DrainDelay+apiGrace),
 		Healthy: healthy,
 		OnReady: func() { welcome(os.Stdout, sockets.url(), p.config) },
 		Kill:    p.signals.Kill, Roll: p.signals.Roll, Log: p.log,
 	}))
 }
 
-// socketsPrefix begins the name of a directory of sockets.
-const socketsPrefix = "millrace"
-
-// sockets are what must stay open while any single child is away.
-type sockets struct {
-	dir, note              string
-	http, ledger, dispatch *supervise.Socket
-}
-
-// socketsNote is the file in the data directory that says where the sockets of its server are.
-const socketsNote = "sockets"
-
-// openSockets listens. The directory of a server that was killed before it could clean up goes first.
-func openSockets(ctx context.Context, addr, dataDir string) (*sockets, error) {
-	note := filepath.Join(dataDir, socketsNote)
-	if old, err := os.ReadFile(note); err == nil && strings.HasPrefix(filepath.Base(string(old)), socketsPrefix+"-") {
-		_ = os.RemoveAll(string(old))
-	}
-	dir, err := supervise.SocketDir(socketsPrefix)
-	if err != nil {
-		return nil, fmt.Errorf("make a directory for sockets: %w", err)
-	}
-	s := &sockets{dir: dir, note: note}
-	if err := os.WriteFile(note, []byte(dir), 0o600); err != nil {
-		s.Close()
-		return nil, configError("--data-dir %s cannot be written to: %v", dataDir, err)
-	}
-	if s.http, err = supervise.Listen(ctx, "tcp", addr); err != nil {
-		s.Close()
-		return nil, listenError(addr, err)
-	}
-	if s.ledger, err = supervise.Listen(ctx, "unix", filepath.Join(dir, ledgerSocket)); err == nil {
-		s.dispatch, err = supervise.Listen(ctx, "unix", filepath.Join(dir, dispatchSocket))
-	}
-	if err != nil {
-		s.Close()
-		return nil, err
-	}
-	return s, nil
-}
-
-// Close closes what is open and removes the directory.
-func (s *sockets) Close() {
-	for _, open := range []*supervise.Socket{s.http, s.ledger, s.dispatch} {
-		if open != nil {
-			_ = open.Close()
+// tryFirst tries what can be wrong before a data directory is made for nothing. One that is there already may belong to a server that is just
+// ending, with the address: then the lock is waited for first.
+func (p *process) tryFirst(ctx context.Context, dir string) error {
+	if p.config.BlobURL != "" {
+		if _, err := openDisk(p.config); err != nil {
+			return err
 		}
 	}
-	_ = os.RemoveAll(s.dir)
-	_ = os.Remove(s.note)
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	var config net.ListenConfig
+	l, err := config.Listen(ctx, "tcp", p.config.Addr)
+	if err != nil {
+		return listenError(p.config, err)
+	}
+	return l.Close()
 }
 
-func (s *sockets) url() string { return "http://" + s.http.Addr().String() }
-
-func listenError(addr string, err error) error {
-	return configError("cannot listen on %s (%v); is another server running? choose another with --addr", addr, err)
+// lock makes the data directory where it is missing and takes it.
+func (p *process) lock(ctx context.Context, dir string) (*supervise.DirLock, error) {
+	name := p.config.names["data-dir"]
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, configError("%s: the directory cannot be made: %v", name, err)
+	}
+	lock, err := supervise.Lock(ctx, dir, lockWait)
+	if h, ok := errors.AsType[*supervise.HeldError](err); ok {
+		return nil, configError("%v; stop that server, or give another directory with --data-dir", h)
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, configError("%s: %v; give a directory that this user may write to", name, err)
+	}
+	return lock, err
 }
 
 // welcome prints the ready line that scripts wait for, and what a person does next.

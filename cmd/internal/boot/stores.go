@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -71,6 +71,9 @@ func openStores(ctx context.Context, c Config, log *slog.Logger, conns int) (*st
 }
 
 func (s *stores) openAll(ctx context.Context, c Config, log *slog.Logger, conns int) error {
+	if _, err := openDisk(c); err != nil {
+		return err // now, and not after a minute of waiting for the others
+	}
 	if err := s.openRedis(ctx, c, log); err != nil {
 		return err
 	}
@@ -84,7 +87,7 @@ func (s *stores) openAll(ctx context.Context, c Config, log *slog.Logger, conns 
 func (s *stores) openRedis(ctx context.Context, c Config, log *slog.Logger) error {
 	client, err := queue.Dial(c.RedisURL, queue.Options{PoolSize: redisConns + c.CPU + c.IO})
 	if err != nil {
-		return configError("%v", err)
+		return configError("REDIS_URL: %v", err)
 	}
 	if err := s.useRedis(client, log); err != nil {
 		return err
@@ -92,6 +95,9 @@ func (s *stores) openRedis(ctx context.Context, c Config, log *slog.Logger) erro
 	warnings, err := s.queue.Check(ctx)
 	for _, w := range warnings {
 		log.Warn(w)
+	}
+	if errors.Is(err, queue.ErrTooOld) {
+		return configError("REDIS_URL: %v", err)
 	}
 	if err != nil {
 		// It may come back at any time, and accepting goes on without it.
@@ -116,7 +122,7 @@ func (s *stores) openPostgres(ctx context.Context, c Config, log *slog.Logger, c
 	return retry(ctx, log, "PostgreSQL", func() error {
 		ledger, err := postgres.Open(ctx, postgres.Config{DSN: c.Database, MaxConns: conns, Log: log})
 		if err != nil {
-			return err
+			return postgresError(err)
 		}
 		s.ledger = ledger
 		s.closers = append(s.closers, ledger.Close)
@@ -124,15 +130,26 @@ func (s *stores) openPostgres(ctx context.Context, c Config, log *slog.Logger, c
 	})
 }
 
+// postgresError tells what waiting mends, which is returned as it is, from what a person has to: a server that refuses this user or does not
+// know the database, and one that could lose jobs.
+func postgresError(err error) error {
+	var refused interface{ SQLState() string }
+	if errors.As(err, &refused) {
+		if code := refused.SQLState(); strings.HasPrefix(code, "28") || code == "3D000" {
+			return configError("DATABASE_URL: %v", err)
+		}
+	}
+	if errors.Is(err, postgres.ErrUnsuitable) {
+		return configError("DATABASE_URL: %v", err)
+	}
+	return err
+}
+
 // openBlobs opens the directory and checks that the ledger means this one.
 func (s *stores) openBlobs(ctx context.Context, c Config) error {
-	dir := c.blobDir()
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return configError("the directory of the files, %s, cannot be made: %v", dir, err)
-	}
-	blobs, err := disk.Open(disk.Config{Dir: dir})
+	blobs, err := openDisk(c)
 	if err != nil {
-		return configError("the directory of the files: %v", err)
+		return err
 	}
 	s.blobs = blobs
 	if s.ledger == nil {
@@ -143,11 +160,27 @@ func (s *stores) openBlobs(ctx context.Context, c Config) error {
 		return fmt.Errorf("read the blob store's id: %w", err)
 	}
 	if err := s.ledger.BlobStore(ctx, id); errors.Is(err, store.ErrOtherBlobStore) {
-		return configError("the files in %s do not belong to this ledger; every process must be given the directory that the ledger was begun with", dir)
+		return configError("the files in %s are not those of this ledger; set BLOB_URL or --data-dir to the directory that the ledger was begun with", c.blobDir())
 	} else if err != nil {
 		return err
 	}
 	return nil
+}
+
+// openDisk opens the directory of the files, and makes it where it is missing.
+func openDisk(c Config) (*disk.Store, error) {
+	blobs, err := disk.Open(disk.Config{Dir: c.blobDir()})
+	if errors.Is(err, blob.ErrFull) {
+		return nil, err
+	}
+	if err != nil {
+		name := "BLOB_URL"
+		if c.BlobURL == "" {
+			name = c.names["data-dir"]
+		}
+		return nil, configError("%s: the directory of the files cannot be used: %v; make it one that this user may write to", name, err)
+	}
+	return blobs, nil
 }
 
 // retry gives a store that does not answer yet some time. What a person has to mend ends it at once.

@@ -14,12 +14,14 @@ import (
 	"github.com/millrace/millrace/internal/supervise"
 	"github.com/millrace/millrace/internal/worker"
 	"github.com/millrace/millrace/store"
-	"github.com/millrace/millrace/store/postgres"
 	"github.com/millrace/millrace/store/remote"
 )
 
 // superviseWorkers keeps worker processes running and rescues the jobs of one that dies the moment it is gone.
 func (p *process) superviseWorkers(ctx context.Context) error {
+	if _, err := openDisk(p.config); err != nil {
+		return err
+	}
 	s := &stores{}
 	if err := s.openPostgres(ctx, p.config, p.log, supervisorConns); err != nil {
 		return err
@@ -113,15 +115,7 @@ func (p *process) openWorkerLedger(ctx context.Context, s *stores) (store.Worker
 		s.closers = append(s.closers, client.Close)
 		return client, nil
 	}
-	err := retry(ctx, p.log, "PostgreSQL", func() error {
-		l, err := postgres.Open(ctx, postgres.Config{DSN: p.config.Database, MaxConns: workerConns, Log: p.log})
-		if err != nil {
-			return err
-		}
-		s.ledger = l
-		s.closers = append(s.closers, l.Close)
-		return nil
-	})
+	err := s.openPostgres(ctx, p.config, p.log, workerConns)
 	return s.ledger, err
 }
 
