@@ -13,12 +13,12 @@ import (
 
 // client speaks to a server over HTTP, as its users do.
 type client struct {
-	t    *testing.T
+	t    testing.TB
 	url  string
 	http *http.Client
 }
 
-func newClient(t *testing.T, url string) *client {
+func newClient(t testing.TB, url string) *client {
 	return &client{t: t, url: url, http: &http.Client{Timeout: 5 * time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}}
 }
 
@@ -193,7 +193,7 @@ func (c *client) workers(role string) []workerInfo {
 }
 
 // checkEnded checks what must hold of every job that was accepted and had no error of its own: one final state, no attempt lost.
-func checkEnded(t *testing.T, j job) {
+func checkEnded(t testing.TB, j job) {
 	t.Helper()
 	succeeded := 0
 	spent := 0

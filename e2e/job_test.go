@@ -17,7 +17,7 @@ import (
 )
 
 // photo makes a JPEG with some content.
-func photo(t *testing.T, width, height int) []byte {
+func photo(t testing.TB, width, height int) []byte {
 	t.Helper()
 	img := image.NewRGBA(image.Rect(0, 0, width, height))
 	for y := range height {

@@ -20,7 +20,7 @@ import (
 // server is a running Millrace in one of its modes.
 type server struct {
 	*client
-	t         *testing.T
+	t         testing.TB
 	mode      string
 	dir       string
 	env       []string
@@ -36,7 +36,7 @@ func eachMode(t *testing.T, test func(t *testing.T, s *server)) {
 }
 
 // start starts a server with an empty ledger and ends it, with whatever it started, when the test does.
-func start(t *testing.T, mode string, env ...string) *server {
+func start(t testing.TB, mode string, env ...string) *server {
 	t.Helper()
 	s := &server{t: t, mode: mode, dir: t.TempDir(), processes: make(map[string]*process)}
 	s.env = append(cleanEnv(), env...)
@@ -141,7 +141,7 @@ func launch(env []string, path string, args ...string) (*process, error) {
 }
 
 // ready returns the URL of the ready line.
-func (p *process) ready(t *testing.T) string {
+func (p *process) ready(t testing.TB) string {
 	t.Helper()
 	line, ok := p.out.wait(60*time.Second, func(line string) bool { return strings.HasPrefix(line, "ready ") })
 	if !ok {
@@ -248,7 +248,7 @@ func cleanEnv() []string {
 }
 
 // eventually polls until done answers true.
-func eventually(t *testing.T, patience time.Duration, what string, done func() bool) {
+func eventually(t testing.TB, patience time.Duration, what string, done func() bool) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
