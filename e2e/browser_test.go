@@ -22,10 +22,10 @@ import (
 const adminKey = "0123456789abcdef0123456789abcdef-e2e"
 
 // startLocked starts a server that asks for adminKey. The server's client sends it.
-func startLocked(t *testing.T, mode string) *server {
+func startLocked(t *testing.T, mode string, env ...string) *server {
 	t.Helper()
 	s := &server{t: t, mode: mode, dir: t.TempDir(), processes: make(map[string]*process)}
-	s.env = append(cleanEnv(), "MILLRACE_DATA_DIR="+filepath.Join(s.dir, "data"), "MILLRACE_LOG_LEVEL=debug", "MILLRACE_ADMIN_KEY="+adminKey)
+	s.env = append(append(cleanEnv(), env...), "MILLRACE_DATA_DIR="+filepath.Join(s.dir, "data"), "MILLRACE_LOG_LEVEL=debug", "MILLRACE_ADMIN_KEY="+adminKey)
 	t.Cleanup(s.stop)
 	front := "serve"
 	if mode == "embedded" {
