@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -22,6 +23,9 @@ type Client struct {
 	Key  string       // API key or token; "" where the server asks for none
 	HTTP *http.Client // nil: a client of its own without a time limit; give contexts one
 }
+
+// ErrServer says that Client.URL is no URL of a server. Nothing was sent.
+var ErrServer = errors.New("the server's URL cannot be used")
 
 // File is what the server knows of a file.
 type File struct {
@@ -144,20 +148,46 @@ func (c *Client) Job(ctx context.Context, id string) (*Job, error) {
 	return c.job(ctx, http.MethodGet, "/v1/jobs/"+url.PathEscape(id), nil)
 }
 
-// waitStep is how long one request of Wait waits: short enough for progress, long enough to cost nothing.
-const waitStep = time.Second
+const (
+	// waitStep is how long one request of Wait waits: short enough for progress, long enough to cost nothing.
+	waitStep = time.Second
+	// waitPatience is how long Wait bears a server that does not answer, as while it is restarted: the job is safe meanwhile.
+	waitPatience = time.Minute
+)
 
-// Wait reads the job until it is final or ctx ends. progress, if not nil, hears of each state on the way.
+// Wait reads the job until it is final or ctx ends. progress, if not nil, hears of each state on the way. A server that is away for less than a
+// minute is waited for.
 func (c *Client) Wait(ctx context.Context, id string, progress func(*Job)) (*Job, error) {
+	answered, pause := time.Now(), firstPause
 	for {
 		j, err := c.job(ctx, http.MethodGet, "/v1/jobs/"+url.PathEscape(id)+"?wait="+waitStep.String(), nil)
-		if err != nil || j.Final() {
-			return j, err
+		switch {
+		case err == nil && j.Final():
+			return j, nil
+		case err == nil:
+			answered, pause = time.Now(), firstPause
+			if progress != nil {
+				progress(j)
+			}
+			continue
+		case !passing(err) || ctx.Err() != nil || time.Since(answered) > waitPatience:
+			return nil, err
 		}
-		if progress != nil {
-			progress(j)
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(pause):
 		}
+		pause = min(2*pause, waitStep)
 	}
+}
+
+const firstPause = 50 * time.Millisecond
+
+// passing says whether asking again may mend the error: nobody answered, or whoever did asks to come back.
+func passing(err error) bool {
+	p, answered := errors.AsType[*Problem](err)
+	return !answered || p.Status == http.StatusTooManyRequests || p.Status >= http.StatusBadGateway && p.Status <= http.StatusGatewayTimeout
 }
 
 // Download writes an output's bytes to w.
@@ -219,6 +249,9 @@ func (c *Client) request(ctx context.Context, method, path, contentType string, 
 		h = &http.Client{}
 	}
 	res, err := h.Do(req)
+	if failed, ok := errors.AsType[*url.Error](err); ok {
+		return nil, fmt.Errorf("no answer from %s: %w", req.URL.Host, failed.Err) // the whole address could hold a password
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -236,8 +269,8 @@ func (c *Client) request(ctx context.Context, method, path, contentType string, 
 // resolve keeps requests on the configured server, so that the key goes nowhere else whatever an answer says.
 func (c *Client) resolve(path string) (string, error) {
 	base, err := url.Parse(c.URL)
-	if err != nil || base.Host == "" {
-		return "", fmt.Errorf("server %q is no URL such as http://127.0.0.1:8080", c.URL)
+	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
+		return "", fmt.Errorf("%w: it must look like http://127.0.0.1:8080", ErrServer)
 	}
 	ref, err := url.Parse(path)
 	if err != nil {

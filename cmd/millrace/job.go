@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -15,13 +16,16 @@ import (
 func jobCommand(server *serverFlags) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use: "job [flags] ID", Short: "Show a job", Args: needArgs(1, 1, "the id of a job"),
+		Use: "job [flags] ID", Short: "Show a job; exit code 1 when it failed or was canceled", Args: needArgs(1, 1, "the id of a job"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			job, err := server.client().Job(cmd.Context(), args[0])
 			if err != nil {
+				return said(err)
+			}
+			if err := printJob(cmd.OutOrStdout(), job, asJSON); err != nil || !job.Final() {
 				return err
 			}
-			return printJob(cmd.OutOrStdout(), job, asJSON)
+			return outcome(job)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the whole job as JSON")
@@ -82,6 +86,14 @@ func outcome(job *client.Job) error {
 		return fmt.Errorf("job %s %s: %s", job.ID, job.State, job.Error.Message)
 	}
 	return fmt.Errorf("job %s %s", job.ID, job.State)
+}
+
+// said turns the client's errors into exit codes: a server that is no URL is a mistake in how the command was used.
+func said(err error) error {
+	if errors.Is(err, client.ErrServer) {
+		return usage("--server or MILLRACE_SERVER: %v", err)
+	}
+	return err
 }
 
 // usage is a mistake in how the command was used: exit code 2.

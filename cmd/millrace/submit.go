@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -30,7 +32,14 @@ func submitCommand(server *serverFlags) *cobra.Command {
   tar c dir | millrace submit file.compress --wait -`,
 		Args: needArgs(1, -1, "a task type, such as image.resize"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return submit(cmd.Context(), server.client(), f, args[0], args[1:], cmd.OutOrStdout(), cmd.ErrOrStderr())
+			// So that a half-written output goes when a person has seen enough.
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			err := submit(ctx, server.client(), f, args[0], args[1:], cmd.OutOrStdout(), cmd.ErrOrStderr())
+			if ctx.Err() != nil && err != nil {
+				return errors.New("interrupted; a job that was submitted goes on")
+			}
+			return said(err)
 		},
 	}
 	cmd.Flags().StringVar(&f.params, "params", "", "parameters of the type as JSON")
@@ -44,15 +53,12 @@ func submitCommand(server *serverFlags) *cobra.Command {
 }
 
 func submit(ctx context.Context, c *client.Client, f submitFlags, typ string, files []string, out, progress io.Writer) error {
-	spec := client.Spec{Type: typ, Priority: f.priority, Tags: f.tags}
-	if f.params != "" {
-		if !json.Valid([]byte(f.params)) {
-			return usage("--params is not JSON: %s", f.params)
-		}
-		spec.Params = json.RawMessage(f.params)
+	spec, err := f.spec(typ)
+	if err != nil {
+		return err
 	}
-	if f.noCache {
-		spec.Cache = new(bool)
+	if err := checkPaths(files, f.output); err != nil {
+		return err
 	}
 	for _, path := range files {
 		file, err := upload(ctx, c, path)
@@ -84,6 +90,55 @@ func submit(ctx context.Context, c *client.Client, f submitFlags, typ string, fi
 	return outcome(job)
 }
 
+func (f submitFlags) spec(typ string) (client.Spec, error) {
+	spec := client.Spec{Type: typ, Priority: f.priority, Tags: f.tags}
+	if f.params != "" {
+		if !json.Valid([]byte(f.params)) {
+			return spec, usage("--params is not JSON: %s", f.params)
+		}
+		spec.Params = json.RawMessage(f.params)
+	}
+	if f.noCache {
+		spec.Cache = new(bool)
+	}
+	return spec, nil
+}
+
+// checkPaths finds what is wrong before the first byte is sent, and not when the job is done.
+func checkPaths(files []string, output string) error {
+	stdin := 0
+	for _, path := range files {
+		if path == "-" {
+			stdin++
+			continue
+		}
+		info, err := os.Stat(path)
+		switch {
+		case err != nil:
+			return usage("%v", err)
+		case info.IsDir():
+			return usage("%s is a directory; give files, or pack it first: tar c %s | millrace submit … -", path, path)
+		}
+	}
+	if stdin > 1 {
+		return usage("standard input can be given once")
+	}
+	if output == "" || output == "-" {
+		return nil
+	}
+	if _, err := os.Stat(output); err == nil {
+		return nil
+	}
+	dir := filepath.Dir(output)
+	if strings.HasSuffix(output, string(filepath.Separator)) {
+		dir = output
+	}
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return usage("--output %s: there is no directory %s", output, dir)
+	}
+	return nil
+}
+
 func upload(ctx context.Context, c *client.Client, path string) (client.File, error) {
 	if path == "-" {
 		return c.Upload(ctx, "stdin", os.Stdin)
@@ -94,52 +149,4 @@ func upload(ctx context.Context, c *client.Client, path string) (client.File, er
 	}
 	defer f.Close()
 	return c.Upload(ctx, filepath.Base(path), f)
-}
-
-// fetch writes the outputs to path, a file, a directory or "-". A file appears whole or not at all.
-func fetch(ctx context.Context, c *client.Client, job *client.Job, path string, out io.Writer) error {
-	if path == "-" {
-		if len(job.Outputs) != 1 {
-			return fmt.Errorf("the job has %d outputs; -o - needs one", len(job.Outputs))
-		}
-		return c.Download(ctx, job.Outputs[0], out)
-	}
-	info, err := os.Stat(path)
-	isDir := err == nil && info.IsDir()
-	if !isDir && len(job.Outputs) != 1 {
-		return fmt.Errorf("the job has %d outputs; -o must name a directory", len(job.Outputs))
-	}
-	for _, o := range job.Outputs {
-		target := path
-		if isDir {
-			target = filepath.Join(path, filepath.Base(o.Name))
-		}
-		if err := fetchTo(ctx, c, o, target); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func fetchTo(ctx context.Context, c *client.Client, o client.Output, target string) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(target), ".millrace-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(f.Name()))
-		}
-	}()
-	err = c.Download(ctx, o, f)
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
-		return err
-	}
-	if err = os.Chmod(f.Name(), 0o644); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), target)
 }

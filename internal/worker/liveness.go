@@ -17,14 +17,16 @@ func (w *Worker) register(ctx context.Context) error {
 		err := w.Ledger.Register(ctx, self)
 		if err == nil {
 			w.mu.Lock()
-			w.id, w.lastBeat = self.ID, asked
+			w.id, w.lastBeat, w.fence = self.ID, asked, false
 			w.mu.Unlock()
 			return nil
 		}
 		if errors.Is(err, store.ErrBuried) {
 			self.ID = newID()
 		}
-		w.Log.Warn("cannot register with the ledger; trying again", "error", err)
+		if ctx.Err() == nil {
+			w.Log.Warn("cannot register with the ledger; trying again", "error", err)
+		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -50,6 +52,10 @@ func (w *Worker) beat(ctx context.Context) error {
 func (w *Worker) beatOnce(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
+	if w.fenced() {
+		w.startOver(ctx)
+		return
+	}
 	asked := time.Now()
 	b := w.status()
 	reply, err := w.Ledger.Beat(ctx, b)
@@ -62,8 +68,7 @@ func (w *Worker) beatOnce(ctx context.Context) {
 		w.stopSome(reply.Lost, errLost)
 	case errors.Is(err, store.ErrBuried):
 		w.Log.Warn("this process was declared dead; its attempts belong to others and it starts over under a new id", "worker", b.Worker)
-		w.cancelAll(errLost)
-		_ = w.register(ctx)
+		w.startOver(ctx)
 	case w.fenced():
 		// The leader buries this worker soon, or has: what it goes on doing would be done twice.
 		w.Log.Warn("no beat for too long; giving up the running attempts", "since", selfFence, "error", err)
@@ -73,11 +78,27 @@ func (w *Worker) beatOnce(ctx context.Context) {
 	}
 }
 
-// fenced says whether the last beat is so old that the process must count itself as dead.
+// startOver gives up what was done under the present id and takes a new one. The old one leaves, because only the jobs of an owner that does
+// not live are rescued: a ledger that is back before the burial would go on counting them as running. While it is away, the next beat tries again.
+func (w *Worker) startOver(ctx context.Context) {
+	w.cancelAll(errLost)
+	w.mu.Lock()
+	id := w.id
+	w.mu.Unlock()
+	if err := w.Ledger.Leave(ctx, id); err != nil && !errors.Is(err, store.ErrBuried) {
+		w.Log.Warn("cannot give up the old identity yet", "worker", id, "error", err)
+		return
+	}
+	_ = w.register(ctx) // its one error is the end of ctx: the next beat comes here again
+}
+
+// fenced says whether the last beat is so old that the process must count itself as dead. It stays so until the process has a new id, even if
+// the ledger hears the next beat: outcomes may have been thrown away by then, and their jobs still belong to the old one.
 func (w *Worker) fenced() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return time.Since(w.lastBeat) > selfFence
+	w.fence = w.fence || time.Since(w.lastBeat) > selfFence
+	return w.fence
 }
 
 func (w *Worker) status() store.Beat {

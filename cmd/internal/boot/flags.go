@@ -84,8 +84,8 @@ func (c *Config) environment(fs *pflag.FlagSet, getenv func(string) string) erro
 // builtIn says whether a flag asks for something instead of setting it.
 func builtIn(flag string) bool { return flag == "help" || flag == "version" }
 
-// flagError puts a mistake on the command line into words, without those of Go's own parsers.
-func flagError(err error) error {
+// FlagError puts a mistake on the command line into words, without those of Go's own parsers.
+func FlagError(err error) error {
 	if invalid, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
 		return badValue("--"+invalid.GetFlag().Name, invalid.GetValue(), invalid.GetFlag())
 	}
@@ -95,7 +95,7 @@ func flagError(err error) error {
 func badValue(name, value string, f *pflag.Flag) error {
 	kinds := map[string]string{"int": "a whole number", "bool": "true or false", "duration": "a duration such as 30s or 1m30s",
 		"size": "a size such as 512MiB", "stringSlice": "values with commas between them"}
-	return configError("%s must be %s, not %q; see --help", name, cmp.Or(kinds[f.Value.Type()], "a "+f.Value.Type()), value)
+	return configError("%s must be %s, not %q; see --help", name, cmp.Or(kinds[f.Value.Type()], f.Value.Type()), value)
 }
 
 // variable is the environment's name of a flag.

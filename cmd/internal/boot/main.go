@@ -96,7 +96,7 @@ func Command(role Role) *cobra.Command {
 		},
 	}
 	cmd.SetVersionTemplate(string(role) + " {{.Version}}\n")
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagError(err) })
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return FlagError(err) })
 	cmd.SetUsageTemplate(cmd.UsageTemplate() + environmentHelp(role))
 	cmd.CompletionOptions.DisableDefaultCmd = true
 	c.flags(cmd.Flags(), role)
@@ -163,6 +163,14 @@ func (p *process) child(ctx context.Context) error {
 	p.log = p.log.With("process", part)
 	slog.SetDefault(p.log)
 	defer p.endAtOnce()()
+	err := p.part(ctx, part)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil // asked to end before it had begun
+	}
+	return err
+}
+
+func (p *process) part(ctx context.Context, part string) error {
 	switch part {
 	case childCore:
 		return p.core(ctx)

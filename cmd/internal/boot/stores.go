@@ -92,6 +92,9 @@ func (s *stores) openRedis(ctx context.Context, c Config, log *slog.Logger) erro
 	if err := s.useRedis(client, log); err != nil {
 		return err
 	}
+	if err := s.queue.Ping(ctx); redis.HasErrorPrefix(err, "WRONGPASS") || redis.HasErrorPrefix(err, "NOAUTH") {
+		return configError("REDIS_URL: Redis refuses its user or password; put the right ones into the URL")
+	}
 	warnings, err := s.queue.Check(ctx)
 	for _, w := range warnings {
 		log.Warn(w)
@@ -188,7 +191,7 @@ func retry(ctx context.Context, log *slog.Logger, what string, open func() error
 	began := time.Now()
 	for pause := 200 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
 		err := open()
-		if err == nil || isUsage(err) || time.Since(began) > openPatience {
+		if err == nil || isUsage(err) || ctx.Err() != nil || time.Since(began) > openPatience {
 			return err
 		}
 		if pause == 200*time.Millisecond {
