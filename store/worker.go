@@ -23,7 +23,7 @@ type WorkerLedger interface {
 	Finish(ctx context.Context, outcomes []Outcome) (won []bool, err error)
 	// TakeBlob is Files.TakeBlob.
 	TakeBlob(ctx context.Context, tenant, sha256 string) (key string, ok bool, err error)
-	// Leave ends a worker that has handed back all its jobs.
+	// Leave ends a worker. Jobs that it still has, because it gave them up, belong to nobody then and are rescued.
 	Leave(ctx context.Context, worker string) error
 }
 

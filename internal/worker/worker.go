@@ -86,6 +86,7 @@ type Worker struct {
 	attempts map[*attempt]struct{}
 	draining bool
 }
+	fence    bool      // it was too old: id counts for nothing any more
 
 // New makes a worker process.
 func New(c Config) *Worker {
@@ -121,9 +122,10 @@ func (w *Worker) Run(ctx context.Context) error {
 		running.Go(func() error { return service(services) })
 	}
 	err := w.serve(ctx)
-	w.leave()
 	stop()
-	return errors.Join(err, running.Wait())
+	err = errors.Join(err, running.Wait())
+	w.leave() // after the last beat, which would take it for a burial
+	return err
 }
 
 // serve runs the pools until ctx ends or a handler is stuck, and returns when every handler has.

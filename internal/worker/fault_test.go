@@ -1,0 +1,89 @@
+package worker_test
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+
+	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/internal/testrig"
+	"github.com/millrace/millrace/internal/worker"
+	"github.com/millrace/millrace/store"
+	"github.com/millrace/millrace/tasks"
+)
+
+var errAway = errors.New("the ledger is away")
+
+// faulty is the real ledger with calls that a test gets at.
+type faulty struct {
+	store.WorkerLedger
+	beat   func() error                                                                     // before a beat; nil: nothing
+	claim  func(claim func() ([]store.Claimed, error)) ([]store.Claimed, error)             // around a claim
+	finish func(ctx context.Context, finish func() ([]bool, error)) (won []bool, err error) // around an outcome
+}
+
+func (l *faulty) Beat(ctx context.Context, b store.Beat) (store.BeatReply, error) {
+	if l.beat != nil {
+		if err := l.beat(); err != nil {
+			return store.BeatReply{}, err
+		}
+	}
+	return l.WorkerLedger.Beat(ctx, b)
+}
+
+func (l *faulty) Claim(ctx context.Context, worker string, deliveries []store.Delivery) ([]store.Claimed, error) {
+	claim := func() ([]store.Claimed, error) { return l.WorkerLedger.Claim(ctx, worker, deliveries) }
+	if l.claim != nil {
+		return l.claim(claim)
+	}
+	return claim()
+}
+
+func (l *faulty) Finish(ctx context.Context, outcomes []store.Outcome) ([]bool, error) {
+	finish := func() ([]bool, error) { return l.WorkerLedger.Finish(ctx, outcomes) }
+	if l.finish != nil {
+		return l.finish(ctx, finish)
+	}
+	return finish()
+}
+
+// on puts the faults between a worker and its ledger.
+func (l *faulty) on(c *worker.Config) {
+	l.WorkerLedger = c.Ledger
+	c.Ledger = l
+}
+
+// A ledger that is away for longer than the worker counts itself alive, and back before anybody buried it.
+func TestJobsGivenUpAreRescuedThoughTheWorkerLives(t *testing.T) {
+	t.Parallel()
+	var away atomic.Bool
+	var calls atomic.Int64
+	ledger := &faulty{beat: func() error {
+		if away.Load() {
+			return errAway
+		}
+		return nil
+	}}
+	f := newFixture(t, func(ctx context.Context, _ *tasks.Call) (any, error) {
+		if calls.Add(1) == 1 {
+			away.Store(true)
+			<-ctx.Done()
+			away.Store(false)
+		}
+		return nil, ctx.Err()
+	}, ledger.on)
+	id := f.submit(t).ID
+	testrig.Eventually(t, "the job that the worker gave up to be rescued", func() bool {
+		n, err := f.Ledger.Rescue(t.Context(), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n == 1
+	})
+	f.send(t, id)
+	job := f.await(id, millrace.Succeeded)
+	if len(job.Attempts) != 2 || job.Attempts[0].Worker == job.Attempts[1].Worker || job.Attempt != 1 {
+		t.Errorf("attempt %d, history %+v, want a second start under another id and one attempt spent", job.Attempt, job.Attempts)
+	}
+}
