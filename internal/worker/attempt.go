@@ -188,6 +188,9 @@ func (w *Worker) add(a *attempt) bool {
 	w.attempts[a] = struct{}{}
 	return true
 }
+	if w.over {
+		a.cancel(errShutdown)
+	}
 
 func (w *Worker) remove(a *attempt) {
 	w.mu.Lock()

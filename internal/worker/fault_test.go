@@ -5,8 +5,10 @@ import (
 	"errors"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/internal/queue"
 	"github.com/millrace/millrace/internal/testrig"
 	"github.com/millrace/millrace/internal/worker"
 	"github.com/millrace/millrace/store"
@@ -85,5 +87,44 @@ func TestJobsGivenUpAreRescuedThoughTheWorkerLives(t *testing.T) {
 	job := f.await(id, millrace.Succeeded)
 	if len(job.Attempts) != 2 || job.Attempts[0].Worker == job.Attempts[1].Worker || job.Attempt != 1 {
 		t.Errorf("attempt %d, history %+v, want a second start under another id and one attempt spent", job.Attempt, job.Attempts)
+	}
+}
+
+// watchedQueue tells when a pool's context has ended.
+type watchedQueue struct {
+	worker.Queue
+	ended chan struct{}
+}
+
+func (q *watchedQueue) Serve(ctx context.Context, c queue.ServeConfig) error {
+	stop := context.AfterFunc(ctx, func() { close(q.ended) })
+	defer stop()
+	return q.Queue.Serve(ctx, c)
+}
+
+func TestDrainEndsAnAttemptClaimedAfterItBegan(t *testing.T) {
+	t.Parallel()
+	q := &watchedQueue{ended: make(chan struct{})}
+	asked := make(chan struct{})
+	ledger := &faulty{claim: func(claim func() ([]store.Claimed, error)) ([]store.Claimed, error) {
+		close(asked)
+		<-q.ended
+		return claim()
+	}}
+	f := newFixture(t, func(ctx context.Context, _ *tasks.Call) (any, error) {
+		<-ctx.Done()
+		return nil, context.Cause(ctx)
+	}, ledger.on, func(c *worker.Config) {
+		q.Queue, c.Queue = c.Queue, q
+		c.Grace = 50 * time.Millisecond
+	})
+	id := f.submit(t).ID
+	<-asked
+	f.stop()
+	if job := f.Job(id); job.State != millrace.Queued || len(job.Attempts) != 1 || job.Attempts[0].Outcome != millrace.AttemptReleased {
+		t.Errorf("after the drain: state %s, history %+v, want the job put back", job.State, job.Attempts)
+	}
+	if workers, err := f.Ledger.Workers(t.Context()); err != nil || len(workers) != 0 {
+		t.Errorf("workers after the drain = %+v, %v", workers, err)
 	}
 }

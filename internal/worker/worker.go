@@ -89,6 +89,8 @@ type Worker struct {
 	fence    bool      // it was too old: id counts for nothing any more
 
 // New makes a worker process.
+	disowned bool // the attempts of this id were given up; the next word to the ledger is that they are free
+	over     bool // the drain's grace is, too: an attempt that begins now ends at once
 func New(c Config) *Worker {
 	if c.Budget == 0 {
 		c.Budget = 512 << 20
@@ -138,26 +140,27 @@ func (w *Worker) serve(ctx context.Context) error {
 			pools.Go(func() error { return w.Queue.Serve(poolCtx, w.serveConfig(pool, slots)) })
 		}
 	}
-	done := make(chan struct{})
+	served, drained := make(chan struct{}), make(chan struct{})
 	go func() {
-		defer close(done)
+		defer close(drained)
 		select {
 		case <-w.stuck:
 			cancel(errStuck)
 		case <-poolCtx.Done():
 		}
-		w.drain(poolCtx)
+		w.drain(poolCtx, served)
 	}()
 	if w.Ready != nil {
 		w.Ready()
 	}
 	err := pools.Wait()
 	cancel(nil)
-	<-done
+	<-drained
 	w.waitAttempts()
 	if errors.Is(context.Cause(ctx), errStuck) {
 		return errStuck
 	}
+	close(served)
 	return err
 }
 
@@ -169,8 +172,9 @@ func (w *Worker) serveConfig(pool millrace.Pool, s *slots) queue.ServeConfig {
 	}
 }
 
-// drain waits until the attempts have ended by themselves, or cancels them when the grace is over.
-func (w *Worker) drain(ctx context.Context) {
+// drain cancels what still runs when the grace is over, unless the pools have ended before. It does not go by the attempts of this moment: a claim
+// that is on its way becomes one later.
+func (w *Worker) drain(ctx context.Context, served <-chan struct{}) {
 	<-ctx.Done()
 	w.mu.Lock()
 	w.draining = true
@@ -181,15 +185,13 @@ func (w *Worker) drain(ctx context.Context) {
 	}
 	deadline := time.NewTimer(w.Grace)
 	defer deadline.Stop()
-	look := time.NewTicker(50 * time.Millisecond)
-	defer look.Stop()
-	for w.count() > 0 {
-		select {
-		case <-look.C:
-		case <-deadline.C:
-			w.cancelAll(errShutdown)
-			return
-		}
+	select {
+	case <-served:
+	case <-deadline.C:
+		w.mu.Lock()
+		w.over = true
+		w.mu.Unlock()
+		w.cancelAll(errShutdown)
 	}
 }
 
