@@ -72,6 +72,8 @@ func (w *Worker) claimGroup(ctx context.Context, group []store.Delivery) []claim
 	w.mu.Lock()
 	id := w.id
 	w.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, ledgerTimeout)
+	defer cancel()
 	claimed, err := w.Ledger.Claim(ctx, id, group)
 	for i := range answers {
 		if err != nil {
@@ -186,11 +188,11 @@ func (w *Worker) add(a *attempt) bool {
 		}
 	}
 	w.attempts[a] = struct{}{}
-	return true
-}
 	if w.over {
 		a.cancel(errShutdown)
 	}
+	return true
+}
 
 func (w *Worker) remove(a *attempt) {
 	w.mu.Lock()
@@ -210,12 +212,14 @@ type outcomeAnswer struct {
 }
 
 // finish writes the outcome and keeps trying until the ledger has it, or this process counts as dead and another will do the job. won says
-// whether the outcome is the job's, known whether the ledger has answered at all.
+// whether the outcome is the job's, known whether that is certain: a call whose answer was lost may have made it so for a while, and others may
+// share its outputs' bytes although the job is gone again.
 func (w *Worker) finish(o *store.Outcome) (won, known bool) {
+	known = true
 	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		answer, err := w.outcomes.Do(context.Background(), *o)
 		if err == nil && answer.err == nil {
-			return answer.won, true
+			return answer.won, known || answer.won
 		}
 		if errors.Is(answer.err, store.ErrStaleResult) {
 			// Bytes that an output shares are being collected. It is nobody's fault and the next attempt writes its own.
@@ -227,13 +231,14 @@ func (w *Worker) finish(o *store.Outcome) (won, known bool) {
 			w.Log.Warn("outcome thrown away: the ledger was out of reach for too long", "job", o.Job, "error", errors.Join(err, answer.err))
 			return false, false
 		}
+		known = known && errors.Is(err, batch.ErrFull)
 		<-time.After(pause)
 	}
 }
 
 func (w *Worker) finishGroup(ctx context.Context, group []store.Outcome) []outcomeAnswer {
 	answers := make([]outcomeAnswer, len(group))
-	won, err := w.Ledger.Finish(ctx, group)
+	won, err := w.finishNow(ctx, group)
 	if errors.Is(err, store.ErrStaleResult) && len(group) > 1 {
 		for i := range group { // again, one by one: the error is one outcome's alone, and repeating the others changes nothing
 			answers[i] = w.finishGroup(ctx, group[i:i+1])[0]
@@ -247,4 +252,10 @@ func (w *Worker) finishGroup(ctx context.Context, group []store.Outcome) []outco
 		}
 	}
 	return answers
+}
+
+func (w *Worker) finishNow(ctx context.Context, group []store.Outcome) ([]bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, ledgerTimeout)
+	defer cancel()
+	return w.Ledger.Finish(ctx, group)
 }

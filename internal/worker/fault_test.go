@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/internal/queue"
 	"github.com/millrace/millrace/internal/testrig"
@@ -126,5 +128,78 @@ func TestDrainEndsAnAttemptClaimedAfterItBegan(t *testing.T) {
 	}
 	if workers, err := f.Ledger.Workers(t.Context()); err != nil || len(workers) != 0 {
 		t.Errorf("workers after the drain = %+v, %v", workers, err)
+	}
+}
+
+// The outcome is committed and its answer lost; before it is repeated, another file shares the bytes and the job is deleted.
+func TestBytesThatOthersShareStayThoughTheOutcomeLost(t *testing.T) {
+	t.Parallel()
+	var f *fixture
+	var id string
+	shared := make(chan millrace.File, 1)
+	lose := func() error {
+		job := f.Job(id)
+		out := job.Outputs[0]
+		key, ok, err := f.Ledger.TakeBlob(t.Context(), job.Tenant, out.SHA256)
+		if err != nil || !ok {
+			return errors.Join(err, errors.New("the output's bytes are not known"))
+		}
+		file := millrace.File{ID: uuid.Must(uuid.NewV7()).String(), Tenant: job.Tenant, Name: "same.txt", Size: out.Size, SHA256: out.SHA256,
+			ContentType: out.ContentType, Blob: key, CreatedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}
+		if err := errors.Join(f.Ledger.CreateFile(t.Context(), file), f.Ledger.Delete(t.Context(), job.Tenant, id)); err != nil {
+			return err
+		}
+		shared <- file
+		return errAway
+	}
+	var calls atomic.Int64
+	again := make(chan struct{})
+	ledger := &faulty{finish: func(ctx context.Context, finish func() ([]bool, error)) ([]bool, error) {
+		if _, ok := ctx.Deadline(); !ok {
+			t.Error("an outcome is written without a time limit")
+		}
+		won, err := finish()
+		if calls.Add(1) == 1 && err == nil {
+			return nil, lose()
+		}
+		if len(won) == 1 && won[0] {
+			t.Error("the outcome of a deleted job has won")
+		}
+		close(again)
+		return won, err
+	}}
+	begin := make(chan struct{})
+	f = newFixture(t, func(ctx context.Context, call *tasks.Call) (any, error) {
+		<-begin
+		return nil, write(ctx, call, "out.txt", "the same bytes")
+	}, ledger.on)
+	id = f.submit(t).ID
+	close(begin)
+	<-again
+	f.stop()
+	file := <-shared
+	r, err := f.Blobs.Open(t.Context(), file.Blob)
+	if err != nil {
+		t.Fatalf("open the file that shares the output's bytes: %v", err)
+	}
+	_ = r.Close()
+}
+
+func TestOutputLeftOpenIsNotPublished(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, func(ctx context.Context, call *tasks.Call) (any, error) {
+		w, err := call.Create(ctx, "open.txt")
+		if err != nil {
+			return nil, err
+		}
+		_, err = w.Write([]byte("half"))
+		return nil, err
+	})
+	job := f.await(f.submit(t, func(j *millrace.Job) { j.MaxAttempts = 1 }).ID, millrace.Failed)
+	if job.Error.Code != millrace.CodeInternal || len(job.Outputs) != 0 {
+		t.Errorf("error %+v, outputs %+v", job.Error, job.Outputs)
+	}
+	if n := len(f.blobs(t)); n != 1 {
+		t.Errorf("%d blobs are left, want the input's only", n)
 	}
 }

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -112,14 +113,23 @@ func (o *output) Close() error {
 	return o.err
 }
 
+var errOpen = errors.New("the handler did not close it")
+
+func (o *output) complete() error {
+	if o.err == nil && !o.closed {
+		return errOpen
+	}
+	return o.err
+}
+
 // publish makes the outputs durable. They become visible with the outcome, or not at all.
 func (h *host) publish(ctx context.Context) ([]store.NewOutput, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	published := make([]store.NewOutput, 0, len(h.outputs))
 	for _, o := range h.outputs {
-		if !o.closed || o.err != nil {
-			return nil, fmt.Errorf("output %s was not completed: %w", o.name, o.err)
+		if err := o.complete(); err != nil {
+			return nil, fmt.Errorf("output %s was not completed: %w", o.name, err)
 		}
 		sum, size := o.w.Sum()
 		// Without an answer the copy is published as well: twice the bytes cost less than the attempt.

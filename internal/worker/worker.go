@@ -59,6 +59,8 @@ const (
 	selfFence    = 7 * time.Second
 	stuckGrace   = 60 * time.Second // a handler that ignores the end of its context for so long costs the process
 	releaseGrace = 3 * time.Second  // for handlers to return once a drain has canceled them
+	// ledgerTimeout bounds a claim and an outcome. A ledger that hangs must not hold the process longer than it counts itself alive.
+	ledgerTimeout = selfFence
 )
 
 // Why an attempt's context ended.
@@ -83,14 +85,13 @@ type Worker struct {
 	mu       sync.Mutex // guards what follows
 	id       string
 	lastBeat time.Time // of the last beat that the ledger took; monotonic
+	fence    bool      // it was too old: id counts for nothing any more
 	attempts map[*attempt]struct{}
 	draining bool
+	over     bool // the drain's grace is, too: an attempt that begins now ends at once
 }
-	fence    bool      // it was too old: id counts for nothing any more
 
 // New makes a worker process.
-	disowned bool // the attempts of this id were given up; the next word to the ledger is that they are free
-	over     bool // the drain's grace is, too: an attempt that begins now ends at once
 func New(c Config) *Worker {
 	if c.Budget == 0 {
 		c.Budget = 512 << 20
@@ -154,13 +155,13 @@ func (w *Worker) serve(ctx context.Context) error {
 		w.Ready()
 	}
 	err := pools.Wait()
+	close(served)
 	cancel(nil)
 	<-drained
 	w.waitAttempts()
 	if errors.Is(context.Cause(ctx), errStuck) {
 		return errStuck
 	}
-	close(served)
 	return err
 }
 
