@@ -62,6 +62,9 @@ type Config struct {
 	Now func() time.Time
 }
 
+// insertTimeout bounds one commit.
+const insertTimeout = 15 * time.Second
+
 // grace is how long the refill leaves a fresh job to its submitter's own enqueue.
 const grace = 2 * time.Second
 
@@ -155,7 +158,10 @@ func (d *Dispatcher) insertOne(ctx context.Context, row store.NewJob) error {
 	return refused
 }
 
+// insert is the flush of the groups. Its limit ends the wait for a ledger that hangs, which would take all that is submitted with it.
 func (d *Dispatcher) insert(ctx context.Context, rows []store.NewJob) []error {
+	ctx, cancel := context.WithTimeout(ctx, insertTimeout)
+	defer cancel()
 	return d.Ledger.Insert(ctx, rows)
 }
 
@@ -173,7 +179,8 @@ func ledgerError(err error) error {
 	case errors.Is(err, store.ErrFull):
 		return millrace.Wrap(millrace.Unavailable, err, "the server's disk is full; nothing was accepted")
 	}
-	return millrace.Wrap(millrace.Unavailable, err, "the ledger is out of reach; nothing was accepted")
+	// Its answer may be what was lost, so that nothing was accepted would be too much to say.
+	return millrace.Wrap(millrace.Unavailable, err, "the ledger is out of reach; the job is accepted only if it shows in GET /v1/jobs")
 }
 
 // newID makes a UUIDv7: the primary key grows at its right end.
