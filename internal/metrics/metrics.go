@@ -91,13 +91,14 @@ type collector struct {
 	Config
 	descs descs
 
-	mu     sync.Mutex // guards what follows
-	depths []store.Depth
+	mu     sync.Mutex             // guards what follows
+	depths map[string]store.Depth // by queue; never changed, only replaced
 	read   time.Time
 }
 
-// Describe implements prometheus.Collector.
-func (c *collector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, ch) }
+// Describe implements prometheus.Collector. It announces nothing: a part that is away when the process starts must neither delay the start nor
+// fix what later scrapes may hold.
+func (c *collector) Describe(chan<- *prometheus.Desc) {}
 
 // Collect implements prometheus.Collector. A part that does not answer is left out, which is what its alert looks for.
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
@@ -132,11 +133,14 @@ func (c *collector) pools(e emitter) {
 }
 
 func (c *collector) queues(ctx context.Context, e emitter) {
-	for _, d := range c.freshDepths(ctx) {
-		e.gauge(c.descs.jobs, float64(d.Ready), d.Queue, "ready")
-		e.gauge(c.descs.jobs, float64(d.Delayed), d.Queue, "delayed")
-		e.gauge(c.descs.jobs, float64(d.Running), d.Queue, "running")
-		e.gauge(c.descs.oldest, d.Oldest.Seconds(), d.Queue)
+	if depths, err := c.freshDepths(ctx); err == nil {
+		for _, queue := range millrace.Queues() { // an empty one is told as 0: only what does not answer is missing
+			d := depths[queue]
+			e.gauge(c.descs.jobs, float64(d.Ready), queue, "ready")
+			e.gauge(c.descs.jobs, float64(d.Delayed), queue, "delayed")
+			e.gauge(c.descs.jobs, float64(d.Running), queue, "running")
+			e.gauge(c.descs.oldest, d.Oldest.Seconds(), queue)
+		}
 	}
 	if sent, err := c.Queue.Depths(ctx); err == nil {
 		for queue, n := range sent {
@@ -146,17 +150,21 @@ func (c *collector) queues(ctx context.Context, e emitter) {
 }
 
 // freshDepths counts at most once in some seconds, however many scrape.
-func (c *collector) freshDepths(ctx context.Context) []store.Depth {
+func (c *collector) freshDepths(ctx context.Context) (map[string]store.Depth, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if time.Since(c.read) > freshFor {
-		depths, err := c.Ledger.Depths(ctx, depthLimit)
-		if err != nil {
-			return nil
-		}
-		c.depths, c.read = depths, time.Now()
+	if time.Since(c.read) <= freshFor {
+		return c.depths, nil
 	}
-	return c.depths
+	depths, err := c.Ledger.Depths(ctx, depthLimit)
+	if err != nil {
+		return nil, err
+	}
+	c.depths, c.read = make(map[string]store.Depth, len(depths)), time.Now()
+	for _, d := range depths {
+		c.depths[d.Queue] = d
+	}
+	return c.depths, nil
 }
 
 func (c *collector) processes(ctx context.Context, e emitter) {
