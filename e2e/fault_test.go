@@ -32,7 +32,7 @@ func noise(size int) []byte {
 
 func TestKilledWorkersJobsRunAgain(t *testing.T) {
 	eachMode(t, func(t *testing.T, s *server) {
-		f := s.upload("big.bin", noise(32<<20))
+		f := s.upload("big.bin", noise(16<<20))
 		kills := 20
 		if testing.Short() {
 			kills = 4
@@ -84,7 +84,7 @@ func (s *server) killOwner(id string) int {
 func TestKilledCoreRefusesNobody(t *testing.T) {
 	s := start(t, "embedded")
 	f := s.upload("tiny.bin", noise(64))
-	big := s.upload("big.bin", noise(32<<20))
+	big := s.upload("big.bin", noise(16<<20))
 	var ids sync.Map
 	for range 4 {
 		ids.Store(s.submit(slowJob, big.ID).ID, true)
