@@ -9,10 +9,9 @@ import (
 )
 
 const (
-	unclaimedAfter = 3 * time.Second // a delivery that is active for so long and unclaimed lost its worker on the way
-	expirePage     = 500
-	blobGrace      = time.Hour      // how long an unreferenced blob is left alone: somebody may be about to refer to it
-	orphanAge      = 24 * time.Hour // how old bytes without a row, or temporary ones, must be
+	expirePage = 500
+	blobGrace  = time.Hour      // how long an unreferenced blob is left alone: somebody may be about to refer to it
+	orphanAge  = 24 * time.Hour // how old bytes without a row, or temporary ones, must be
 )
 
 // pulse is what the queue said the last time.
@@ -30,14 +29,18 @@ func (l *Leader) watchPulse(ctx context.Context) error {
 	}
 	last := l.pulse
 	l.pulse = pulse{n: n, runID: runID}
-	if last.n == 0 || n > last.n && runID == last.runID {
+	if last.n > 0 && (n <= last.n || runID != last.runID) {
+		l.Log.Warn("the queue lost its memory or was replaced; everything unfinished is sent again")
+		l.doubtful = true
+	}
+	if !l.doubtful {
 		return nil
 	}
-	l.Log.Warn("the queue lost its memory or was replaced; everything unfinished is sent again")
+	// After the pulse: what is lost from now on shows in the next one.
 	if err := l.doubt(ctx); err != nil {
-		l.pulse = last // look again next time
 		return err
 	}
+	l.doubtful = false
 	return l.Queue.Register(ctx)
 }
 
@@ -90,7 +93,7 @@ func (l *Leader) sweepActive(ctx context.Context) error {
 			since = now
 		}
 		seen[d] = since
-		if now.Sub(since) >= unclaimedAfter {
+		if now.Sub(since) >= l.Unclaimed {
 			old = append(old, d)
 		}
 	}
@@ -126,21 +129,31 @@ func (l *Leader) expire(ctx context.Context) error {
 	return nil
 }
 
-// collect removes the bytes that no file refers to: marked first, so that nobody takes them any more, removed after.
+// collect removes the bytes that no file refers to: marked first, so that nobody takes them any more, removed after. One that cannot be removed
+// holds up no other.
 func (l *Leader) collect(ctx context.Context) error {
-	dying, err := l.Ledger.DyingBlobs(ctx, blobGrace, expirePage)
-	if err != nil {
+	for {
+		dying, err := l.Ledger.DyingBlobs(ctx, blobGrace, expirePage)
+		if err != nil {
+			return err
+		}
+		var failed error
+		for _, key := range dying {
+			if err := l.remove(ctx, key); err != nil && failed == nil {
+				failed = err
+			}
+		}
+		if failed != nil || len(dying) < expirePage {
+			return failed
+		}
+	}
+}
+
+func (l *Leader) remove(ctx context.Context, key string) error {
+	if err := l.Blobs.Remove(ctx, key); err != nil {
 		return err
 	}
-	for _, key := range dying {
-		if err := l.Blobs.Remove(ctx, key); err != nil {
-			return err
-		}
-		if err := l.Ledger.ForgetBlob(ctx, key); err != nil {
-			return err
-		}
-	}
-	return nil
+	return l.Ledger.ForgetBlob(ctx, key)
 }
 
 // sweepBlobs removes what crashes left in the blob store: temporary bytes, and published ones whose row was never written.

@@ -7,11 +7,12 @@ package scheduler
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"os"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/millrace/millrace/internal/queue"
@@ -46,6 +47,8 @@ type Config struct {
 	Silence time.Duration
 	// CancelGrace is how long a running attempt may take to follow a cancel before the job is taken away from it. 0: 10 s.
 	CancelGrace time.Duration
+	// Unclaimed is how long a delivery may be in somebody's hands before the ledger is asked whether anybody claimed it. 0: 3 s.
+	Unclaimed time.Duration
 	// Archive is how many final failures each queue keeps on its dashboard. 0: 1,000.
 	Archive int
 }
@@ -63,9 +66,16 @@ const (
 type Leader struct {
 	Config
 	holder string
-	rounds []round
-	pulse  pulse
-	active map[store.Delivery]time.Time // deliveries the queue calls active, since when
+	pace   time.Duration // between two looks at the quick rounds: roundEvery
+	began  time.Time
+	until  atomic.Int64 // how long after began the lease is over, by this process's own monotonic clock
+	// Slow rounds may take minutes where there is much to clear away. They have a goroutine of their own, so that nobody waits for them to be rescued.
+	quick, slow []round
+
+	// These belong to the goroutine of the quick rounds.
+	pulse    pulse
+	doubtful bool                         // the queue may have lost something, and the ledger does not know yet
+	active   map[store.Delivery]time.Time // deliveries the queue calls active, since when
 }
 
 // round is one duty and how often it is done.
@@ -85,24 +95,30 @@ func New(c Config) *Leader {
 	if c.CancelGrace == 0 {
 		c.CancelGrace = 10 * time.Second
 	}
+	if c.Unclaimed == 0 {
+		c.Unclaimed = 3 * time.Second
+	}
 	if c.Archive == 0 {
 		c.Archive = 1000
 	}
 	host, _ := os.Hostname()
-	l := &Leader{Config: c, holder: host + "/" + strconv.Itoa(os.Getpid()) + "/" + strconv.FormatUint(rand.Uint64(), 36),
-		active: make(map[store.Delivery]time.Time)}
-	l.rounds = []round{
+	l := &Leader{Config: c, pace: roundEvery, began: time.Now(),
+		holder: host + "/" + strconv.Itoa(os.Getpid()) + "/" + strconv.FormatUint(rand.Uint64(), 36)}
+	later := l.began.Add(10 * time.Minute)
+	l.quick = []round{
 		{name: "watch the queue's memory", every: roundEvery, do: l.watchPulse},
 		{name: "bury silent workers", every: roundEvery, do: l.bury},
 		{name: "rescue jobs of dead workers", every: roundEvery, do: l.rescue},
 		{name: "force overdue cancels", every: roundEvery, do: l.forceCancel},
 		{name: "find deliveries that nobody claimed", every: roundEvery, do: l.sweepActive},
 		{name: "register the queues", every: 5 * time.Second, do: c.Queue.Register},
-		{name: "doubt the queue", every: 10 * time.Minute, do: l.doubt, next: time.Now().Add(10 * time.Minute)},
+		{name: "doubt the queue", every: 10 * time.Minute, do: l.doubt, next: later},
+	}
+	l.slow = []round{
 		{name: "trim the queue's archive", every: time.Minute, do: l.trim},
 		{name: "expire jobs and files", every: 30 * time.Second, do: l.expire},
 		{name: "collect blobs", every: time.Minute, do: l.collect},
-		{name: "sweep the blob store", every: 24 * time.Hour, do: l.sweepBlobs, next: time.Now().Add(10 * time.Minute)},
+		{name: "sweep the blob store", every: 24 * time.Hour, do: l.sweepBlobs, next: later},
 	}
 	return l
 }
@@ -124,28 +140,20 @@ func (l *Leader) Run(ctx context.Context) error {
 	return nil
 }
 
-// lead does the rounds until the lease is lost or ctx ends. until is by this process's own monotonic clock: a frozen leader that thaws sees at
-// once that its time is over.
+// lead does the rounds until the lease is lost or ctx ends.
 func (l *Leader) lead(ctx context.Context, since time.Time) {
 	l.Log.Debug("leading")
-	if err := l.begin(ctx); err != nil {
-		l.Log.Warn("cannot begin to lead", "error", err)
-		sleep(ctx, roundEvery)
-	}
-	until, renew := since.Add(leaseTTL-stepDown), since.Add(renewEvery)
-	for ctx.Err() == nil && time.Now().Before(until) {
-		if now := time.Now(); !now.Before(renew) {
-			if _, leads, err := l.Ledger.Lead(ctx, leaseName, l.holder, leaseTTL); err == nil {
-				if !leads {
-					return
-				}
-				until = now.Add(leaseTTL - stepDown)
-			}
-			renew = now.Add(renewEvery)
-		}
-		l.work(ctx, until)
-		sleep(ctx, roundEvery)
-	}
+	// While nobody led, Redis may have lost anything unseen.
+	l.pulse, l.doubtful, l.active = pulse{}, true, nil
+	l.extend(since)
+	leading, stop := context.WithCancel(ctx)
+	defer stop()
+	var working sync.WaitGroup
+	working.Go(func() { l.work(leading, l.quick, l.pace) })
+	working.Go(func() { l.work(leading, l.slow, 5*l.pace) })
+	l.hold(leading)
+	stop()
+	working.Wait()
 	if ctx.Err() != nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
@@ -153,38 +161,64 @@ func (l *Leader) lead(ctx context.Context, since time.Time) {
 	}
 }
 
-// begin doubts what the queue knows: while nobody led, Redis may have lost anything unseen.
-func (l *Leader) begin(ctx context.Context) error {
-	l.pulse = pulse{}
-	clear(l.active)
-	return l.doubt(ctx)
+// extend notes that the lease was asked for at that time, and got.
+func (l *Leader) extend(asked time.Time) {
+	l.until.Store(int64(asked.Add(leaseTTL - stepDown).Sub(l.began)))
 }
 
-// work does every round that is due. One that fails is logged once and tried again less and less often, up to a minute.
-func (l *Leader) work(ctx context.Context, until time.Time) {
-	for i := range l.rounds {
-		r := &l.rounds[i]
-		now := time.Now()
-		if ctx.Err() != nil || now.After(until) {
-			return
-		}
-		if now.Before(r.next) {
-			continue
-		}
-		roundCtx, cancel := context.WithDeadline(ctx, until)
-		err := r.do(roundCtx)
+// left is how long the lease still holds. A frozen leader that thaws sees at once that its time is over.
+func (l *Leader) left() time.Duration { return time.Duration(l.until.Load()) - time.Since(l.began) }
+
+// hold renews the lease and returns when it is lost, or could not be renewed in time, or ctx ends.
+func (l *Leader) hold(ctx context.Context) {
+	for wait := renewEvery; ctx.Err() == nil; {
+		sleep(ctx, min(wait, l.left()))
+		asked := time.Now()
+		renewal, cancel := context.WithTimeout(ctx, l.left())
+		_, leads, err := l.Ledger.Lead(renewal, leaseName, l.holder, leaseTTL)
 		cancel()
-		r.next = time.Now().Add(r.every - roundEvery/2)
-		if err == nil {
-			r.fails = 0
-			continue
+		switch {
+		case err == nil && !leads:
+			return
+		case err == nil:
+			l.extend(asked)
+			wait = renewEvery
+		case l.left() <= 0:
+			return
+		default:
+			wait = roundEvery
 		}
-		r.fails++
-		if r.fails == 1 && !errors.Is(err, context.Canceled) {
-			l.Log.Warn("round failed; it will be tried again", "round", r.name, "error", err)
-		}
-		r.next = time.Now().Add(min(roundEvery<<min(r.fails, 5), time.Minute))
 	}
+}
+
+// work does each round when it is due, and looks every so often, until the lease is over.
+func (l *Leader) work(ctx context.Context, rounds []round, every time.Duration) {
+	for {
+		for i := range rounds {
+			if ctx.Err() != nil || l.left() <= 0 {
+				return
+			}
+			if !time.Now().Before(rounds[i].next) {
+				l.do(ctx, &rounds[i])
+			}
+		}
+		sleep(ctx, every)
+	}
+}
+
+// do does a round. One that fails is logged once and tried again less and less often, up to half a minute.
+func (l *Leader) do(ctx context.Context, r *round) {
+	err := r.do(ctx)
+	if err == nil {
+		r.fails = 0
+		r.next = time.Now().Add(r.every - l.pace/2)
+		return
+	}
+	r.fails++
+	if r.fails == 1 && ctx.Err() == nil {
+		l.Log.Warn("round failed; it will be tried again", "round", r.name, "error", err)
+	}
+	r.next = time.Now().Add(l.pace << min(r.fails, 5))
 }
 
 func sleep(ctx context.Context, d time.Duration) {
