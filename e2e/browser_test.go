@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/chromedp/chromedp"
 
@@ -107,7 +106,7 @@ func resizeOnPage(b *tab, s *server, theme string) {
 	b.waitText("#panel", fmt.Sprintf("%d × ", width))
 	b.wait(`[...document.images].every((image) => image.complete && image.naturalWidth > 0)`)
 	b.checkSameVisit()
-	if got := b.requested("/v1/jobs/" + id + "/events"); got != 1 {
+	if got := b.requested("/v1/jobs/" + id + "/events"); got > 1 { // none when the job was done before the page could ask
 		b.Errorf("the page opened %d event streams, want 1", got)
 	}
 	b.checkTheme(theme)
@@ -163,7 +162,7 @@ func (s *server) inputURL(id string) string {
 // killOnPage brings a file of one's own, kills the process that works on it, and sees the job finish on the same page.
 func killOnPage(b *tab, s *server) {
 	path := filepath.Join(b.TempDir(), "noise.bin")
-	if err := os.WriteFile(path, noise(48<<20), 0o600); err != nil {
+	if err := os.WriteFile(path, noise(80<<20), 0o600); err != nil {
 		b.Fatal(err)
 	}
 	b.open("/submit?type=file.compress")
@@ -193,6 +192,9 @@ func killOnPage(b *tab, s *server) {
 	}
 	b.waitText("#panel", "succeeded")
 	b.checkSameVisit()
+	if got := b.requested("/v1/jobs/" + id + "/events"); got != 1 {
+		b.Errorf("the page opened %d event streams, want 1", got)
+	}
 	j := s.job(id)
 	checkEnded(b.T, j)
 	if len(j.Attempts) != 2 || j.Attempts[0].Outcome != "crashed" {
@@ -207,25 +209,20 @@ func killOnPage(b *tab, s *server) {
 	b.waitText("#main", "attempt 2: succeeded")
 }
 
-// ownerOf waits until a worker process says that it runs a job.
+// ownerOf finds the process that a running job's attempt is in.
 func (s *server) ownerOf(id string) workerInfo {
 	s.t.Helper()
-	var owner workerInfo
-	eventually(s.t, 30*time.Second, "job "+id+" running", func() bool {
-		for _, w := range s.workers("worker") {
-			for _, running := range w.Running {
-				if running == id {
-					owner = w
-					return true
-				}
-			}
+	j := s.job(id)
+	if j.State != "running" || len(j.Attempts) == 0 {
+		s.t.Fatalf("job %s is %s with %d attempts, want it running", id, j.State, len(j.Attempts))
+	}
+	for _, w := range s.workers("worker") {
+		if w.ID == j.Attempts[len(j.Attempts)-1].Worker {
+			return w
 		}
-		if state := s.job(id).State; final(state) {
-			s.t.Fatalf("job %s is %s before anybody could look", id, state)
-		}
-		return false
-	})
-	return owner
+	}
+	s.t.Fatalf("no live worker has the job %s: %+v", id, j.Attempts)
+	return workerInfo{}
 }
 
 // failOnPage brings a file that only says it is a picture.
@@ -265,8 +262,13 @@ func TestPageWithKey(t *testing.T) {
 	b.click("#start")
 	id := b.jobOnPage()
 	b.waitText("#panel", "succeeded")
-	if b.requested("/v1/jobs/"+id+"/events") == 0 {
-		b.Error("the page opened no event stream")
+	done := eval[string](b, fmt.Sprintf(`new Promise((resolve) => {
+		const source = new EventSource("/v1/jobs/%s/events");
+		source.addEventListener("done", (event) => { source.close(); resolve(JSON.parse(event.data).state); });
+		source.addEventListener("error", () => resolve("an error"));
+	})`, id))
+	if done != "succeeded" {
+		b.Errorf("the event stream by cookie ends with %q, want succeeded", done)
 	}
 	if _, err := jpeg.DecodeConfig(bytes.NewReader(b.download("#panel a[download].button", "mountains.jpg"))); err != nil {
 		b.Errorf("the downloaded picture: %v", err)
