@@ -16,6 +16,10 @@ import (
 	"github.com/millrace/millrace/tasks"
 )
 
+// maxResult bounds the JSON that a handler answers: it is kept in the job's row, and the ledger's socket takes no message of more than 16 MiB,
+// which would be tried again for ever. What is larger belongs into an output.
+const maxResult = 8 << 20
+
 // attempt is one run of a handler, from claim to outcome.
 type attempt struct {
 	job    *millrace.Job
@@ -142,7 +146,11 @@ func (a *attempt) run(ctx context.Context, typ tasks.Type) (result json.RawMessa
 			return nil, millrace.BadInput(millrace.CodeInputFailed, "input file %s does not exist any more", a.job.Inputs[i].File)
 		}
 	}
-	return typ.Run(ctx, tasks.NewCall(a.host, a.inputs), a.job.Params)
+	result, err = typ.Run(ctx, tasks.NewCall(a.host, a.inputs), a.job.Params)
+	if err == nil && len(result) > maxResult {
+		return nil, millrace.BadInput(millrace.CodeTooLarge, "the result has %d MiB; the limit is %d MiB", len(result)>>20, maxResult>>20)
+	}
+	return result, err
 }
 
 // watchStuck gives a handler whose context has ended a minute to return. Go cannot kill a goroutine: after that the attempt is recorded as it

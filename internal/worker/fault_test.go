@@ -3,6 +3,7 @@ package worker_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -201,5 +202,13 @@ func TestOutputLeftOpenIsNotPublished(t *testing.T) {
 	}
 	if n := len(f.blobs(t)); n != 1 {
 		t.Errorf("%d blobs are left, want the input's only", n)
+	}
+}
+
+func TestResultOfAnySizeEndsTheJob(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, func(context.Context, *tasks.Call) (any, error) { return strings.Repeat("x", 20<<20), nil })
+	if job := f.await(f.submit(t).ID, millrace.Failed); job.Error.Code != millrace.CodeTooLarge || job.Attempt != 1 || job.Result != nil {
+		t.Errorf("error %+v after %d attempts, %d bytes of result; want too_large after one", job.Error, job.Attempt, len(job.Result))
 	}
 }
