@@ -146,6 +146,7 @@ func TestDecompressNames(t *testing.T) {
 	packed := packGzip(t, []byte("x"))
 	for name, want := range map[string]string{
 		"": "output.out", "a": "a.out", "a.GZ": "a", "a.tgz": "a.tar", "a.tar.gz": "a.tar", ".gz": ".gz.out", "a.zst": "a.zst.out", "é.gz": "é",
+		"a .gz": "a", "..gz": "output", ". .gz": "output",
 	} {
 		_, host, err := run[tasks.DecompressResult](t, "file.decompress", `{}`, taskstest.Input{Name: name, Data: packed})
 		if err != nil {

@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"cmp"
 	"context"
 	"io"
 	"path"
@@ -33,5 +32,9 @@ func resize(images Images) tasks.Handler[tasks.ResizeParams] {
 
 // pictureName puts another extension to a name, and "image" where nothing is left of the name.
 func pictureName(input, extension string) string {
-	return withSuffix(cmp.Or(strings.TrimSuffix(input, path.Ext(input)), "image"), "."+extension)
+	base := strings.TrimSuffix(input, path.Ext(input))
+	if strings.Trim(base, ". ") == "" {
+		base = "image"
+	}
+	return withSuffix(base, "."+extension)
 }

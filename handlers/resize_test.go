@@ -55,7 +55,7 @@ func TestResizeNamesItsOutput(t *testing.T) {
 	t.Parallel()
 	data := picture(t, 4, 4)
 	for name, want := range map[string]string{
-		"a.b.png": "a.b.gif", "picture": "picture.gif", ".png": "image.gif", "": "image.gif",
+		"a.b.png": "a.b.gif", "picture": "picture.gif", ".png": "image.gif", "": "image.gif", "a .png": "a.gif", ". .png": "image.gif",
 		strings.Repeat("ä", 127) + ".png": strings.Repeat("ä", 125) + ".gif",
 	} {
 		_, host, err := run[tasks.ResizeResult](t, "image.resize", `{"format":"gif"}`, taskstest.Input{Name: name, Data: data})

@@ -70,9 +70,11 @@ func (s *source) fault(err error) (own error, ok bool) {
 	return err, false
 }
 
-// withSuffix is base with suffix behind it, cut so that the whole stays a legal name.
+// withSuffix is base with suffix behind it, cut so that the whole stays a legal name: what is left of a name when its own suffix has gone may end
+// with a space, or be dots alone.
 func withSuffix(base, suffix string) string {
-	if base == "" {
+	base = strings.TrimSpace(base)
+	if strings.Trim(base, ". ") == "" {
 		base = "output"
 	}
 	for len(base)+len(suffix) > nameLimit {

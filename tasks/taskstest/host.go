@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 
 	"github.com/millrace/millrace"
@@ -89,6 +90,9 @@ func (i input) Close() error                       { return nil }
 
 // Create implements tasks.Host.
 func (h *Host) Create(ctx context.Context, name string) (io.WriteCloser, error) {
+	if name != strings.TrimSpace(name) || strings.Trim(name, ". ") == "" || len(name) > 255 || strings.ContainsAny(name, `/\`) {
+		return nil, fmt.Errorf("output name %q is no plain file name", name)
+	}
 	return &output{host: h, ctx: ctx, name: name}, nil
 }
 
