@@ -156,13 +156,18 @@ func (l *Leader) remove(ctx context.Context, key string) error {
 	return l.Ledger.ForgetBlob(ctx, key)
 }
 
-// sweepBlobs removes what crashes left in the blob store: temporary bytes, and published ones whose row was never written.
-func (l *Leader) sweepBlobs(ctx context.Context) error {
-	before := time.Now().Add(-orphanAge)
-	if _, err := l.Blobs.Sweep(ctx, before); err != nil {
-		return err
+// sweepTemporary removes the bytes that crashes left half-written. It comes often: a process killed again and again must not fill the disk.
+func (l *Leader) sweepTemporary(ctx context.Context) error {
+	n, err := l.Blobs.Sweep(ctx, time.Now().Add(-orphanAge))
+	if n > 0 {
+		l.Log.Info("half-written bytes of dead processes were removed", "files", n)
 	}
-	return l.Blobs.Keys(ctx, before, func(key string) error {
+	return err
+}
+
+// sweepBlobs removes published bytes whose row was never written, which crashes leave too. It reads the whole store.
+func (l *Leader) sweepBlobs(ctx context.Context) error {
+	return l.Blobs.Keys(ctx, time.Now().Add(-orphanAge), func(key string) error {
 		known, err := l.Ledger.KnowsBlob(ctx, key)
 		if err != nil || known {
 			return err

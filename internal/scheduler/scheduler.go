@@ -118,6 +118,7 @@ func New(c Config) *Leader {
 		{name: "trim the queue's archive", every: time.Minute, do: l.trim},
 		{name: "expire jobs and files", every: 30 * time.Second, do: l.expire},
 		{name: "collect blobs", every: time.Minute, do: l.collect},
+		{name: "sweep temporary bytes", every: 10 * time.Minute, do: l.sweepTemporary},
 		{name: "sweep the blob store", every: 24 * time.Hour, do: l.sweepBlobs, next: later},
 	}
 	return l

@@ -22,7 +22,8 @@ type Store interface {
 	Open(ctx context.Context, key string) (Reader, error)
 	// Remove deletes a published blob. A key that is not there is no error.
 	Remove(ctx context.Context, key string) error
-	// Sweep removes temporary blobs that nobody has written to since before, left behind by dead processes, and says how many.
+	// Sweep removes temporary blobs that nobody has written to since before, left behind by dead processes, and says how many. A store that
+	// can tell that their process is dead removes them sooner.
 	Sweep(ctx context.Context, before time.Time) (int, error)
 	// Keys calls yield for each published blob older than before; the walk ends at yield's first error, which is returned.
 	Keys(ctx context.Context, before time.Time, yield func(key string) error) error

@@ -146,14 +146,20 @@ func (s *Store) Free(ctx context.Context) (int64, error) {
 	return n, nil
 }
 
-// Sweep removes temporary files that were last written before the given time. A writer that was merely slow hears of it at its Commit.
+// abandonedAfter is how long a temporary file that no process holds is left alone: locks may not reach from one machine to another, and a writer
+// that goes on writing must be safe there too.
+const abandonedAfter = 10 * time.Minute
+
+// Sweep removes temporary files that were last written before the given time, and sooner those whose process has died: a killed one may leave
+// gigabytes. A writer that was merely slow hears of it at its Commit.
 func (s *Store) Sweep(ctx context.Context, before time.Time) (int, error) {
 	removed := 0
 	err := walk(ctx, s.temp(), func(name string, info fs.FileInfo) error {
-		if !info.ModTime().Before(before) {
+		path := filepath.Join(s.temp(), name)
+		if !info.ModTime().Before(before) && (time.Since(info.ModTime()) < abandonedAfter || !abandoned(path)) {
 			return nil
 		}
-		err := os.Remove(filepath.Join(s.temp(), name))
+		err := os.Remove(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}

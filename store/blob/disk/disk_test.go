@@ -2,12 +2,14 @@ package disk_test
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace/store/blob"
 	"github.com/millrace/millrace/store/blob/blobtest"
@@ -161,5 +163,44 @@ func BenchmarkCommit(b *testing.B) {
 		if _, err := w.Commit(b.Context()); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// What a killed process left goes long before what a slow one is still writing.
+func TestSweepTellsTheDeadFromTheSlow(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir)
+	slow, err := s.Create(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := slow.Write([]byte("slow")); err != nil {
+		t.Fatal(err)
+	}
+	old := time.Now().Add(-time.Hour)
+	for _, path := range files(t, dir) {
+		if err := os.Chtimes(path, old, old); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// A process that dies leaves a file that nobody holds.
+	for name, written := range map[string]time.Time{"dead": old, "fresh": time.Now()} {
+		path := filepath.Join(dir, "tmp", name)
+		if err := os.WriteFile(path, []byte(name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, written, written); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, err := s.Sweep(t.Context(), time.Now().Add(-24*time.Hour)); n != 1 || err != nil {
+		t.Errorf("Sweep = %d, %v, want the dead one", n, err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "tmp", "dead")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what a dead process left: %v, want it gone", err)
+	}
+	if _, err := slow.Commit(t.Context()); err != nil {
+		t.Errorf("Commit of the slow writer: %v", err)
 	}
 }

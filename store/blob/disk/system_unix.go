@@ -22,6 +22,32 @@ func syncDir(dir string) error {
 	return errors.Join(err, d.Close())
 }
 
+// hold marks a temporary file as one that somebody writes, until it is closed or the process dies. Where locks do not work nothing is marked, and
+// Sweep goes by age alone.
+func hold(f *os.File) { _ = flock(f) }
+
+// abandoned says whether nobody holds a file any more. In doubt somebody does.
+func abandoned(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return flock(f) == nil
+}
+
+func flock(f *os.File) error {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var locked error
+	if err := conn.Control(func(fd uintptr) { locked = syscall.Flock(int(fd), syscall.LOCK_EX|syscall.LOCK_NB) }); err != nil {
+		return err
+	}
+	return locked
+}
+
 func free(dir string) (int64, error) {
 	var st syscall.Statfs_t
 	if err := syscall.Statfs(dir, &st); err != nil {

@@ -36,6 +36,7 @@ func (s *Store) Create(ctx context.Context) (blob.Writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create blob: %w", full(err))
 	}
+	hold(f)
 	return &writer{store: s, file: f, sum: sha256.New()}, nil
 }
 
