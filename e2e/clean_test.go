@@ -186,22 +186,44 @@ func (s *target) checkWorks(t *testing.T) {
 	}
 }
 
-// peak is the most memory that any of the server's processes had resident.
-func (s *target) peak(t *testing.T) (bytes int64, of string) {
+// checkPeak checks that none of the server's processes ever had more memory resident. It sees what Linux tells.
+func (s *target) checkPeak(t *testing.T, limit int64) {
 	t.Helper()
-	for _, role := range []string{"worker", "core"} {
-		for _, w := range s.workers(role) {
-			raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", w.PID))
-			if err != nil {
-				continue
-			}
-			_, rest, _ := strings.Cut(string(raw), "VmHWM:")
-			if kb, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64); err == nil && kb<<10 > bytes {
-				bytes, of = kb<<10, fmt.Sprintf("%s %d", role, w.PID)
-			}
+	var pids []string
+	for _, p := range s.processes {
+		pids = append(pids, strconv.Itoa(p.cmd.Process.Pid))
+	}
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range stats {
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			continue // it ended
+		}
+		_, rest, _ := strings.Cut(string(raw), ") ")
+		if fields := strings.Fields(rest); len(fields) > 1 && slices.Contains(pids, fields[1]) { // its parent
+			pids = append(pids, filepath.Base(filepath.Dir(path)))
 		}
 	}
-	return bytes, of
+	var peaks []string
+	for _, pid := range pids {
+		raw, err := os.ReadFile("/proc/" + pid + "/status")
+		if err != nil {
+			continue
+		}
+		_, rest, _ := strings.Cut(string(raw), "VmHWM:")
+		kb, err := strconv.ParseInt(strings.Fields(rest + " x")[0], 10, 64)
+		if err != nil {
+			continue
+		}
+		peaks = append(peaks, fmt.Sprintf("%s: %d MiB", pid, kb>>10))
+		if kb<<10 > limit {
+			t.Errorf("process %s had %d MiB resident, want at most %d", pid, kb>>10, limit>>20)
+		}
+	}
+	t.Logf("peaks of memory by process: %s", strings.Join(peaks, ", "))
 }
 
 // sorted puts a comma-separated list in order, without OPTIONS, which a server may name or not.

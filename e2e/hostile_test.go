@@ -42,9 +42,7 @@ func TestHostileRequests(t *testing.T) {
 				s.leavesNothing(t, tt.name, func(t *testing.T) { tt.test(t, s) })
 			}
 			s.leavesNothing(t, "slow headers", func(t *testing.T) { slow.checkCut(t) })
-			if bytes, of := s.peak(t); bytes > 256<<20 {
-				t.Errorf("process %s had %d MiB resident", of, bytes>>20)
-			}
+			s.checkPeak(t, 128<<20)
 		})
 	}
 }

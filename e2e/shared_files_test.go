@@ -79,9 +79,7 @@ func TestSharedFiles(t *testing.T) {
 			}
 		})
 	}
-	if bytes, of := s.peak(t); bytes > inputLimit {
-		t.Errorf("process %s had %d MiB resident, want at most %d", of, bytes>>20, inputLimit>>20)
-	}
+	s.checkPeak(t, inputLimit)
 	s.checkWorks(t)
 }
 

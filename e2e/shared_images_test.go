@@ -77,9 +77,7 @@ func TestSharedImages(t *testing.T) {
 		}
 		t.Run(m.File, func(t *testing.T) { s.checkImage(t, m, s.on(t).upload(m.File, data)) })
 	}
-	if bytes, of := s.peak(t); bytes > inputLimit {
-		t.Errorf("process %s had %d MiB resident, want at most %d", of, bytes>>20, inputLimit>>20)
-	}
+	s.checkPeak(t, inputLimit)
 	s.checkWorks(t)
 }
 
