@@ -1,6 +1,7 @@
 package boot
 
 import (
+	"cmp"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -23,10 +24,7 @@ func memoryBudget(c Config) int64 {
 	if total == 0 {
 		return defaultBudget
 	}
-	processes := max(c.Workers, 1)
-	if c.Workers == 0 {
-		processes = max(c.Processes, 1)
-	}
+	processes := max(cmp.Or(c.Workers, c.Processes), 1) // of serve, which alone has Workers, or of the role by itself
 	return max(total/2/int64(processes), minBudget)
 }
 

@@ -19,7 +19,7 @@ const minMemory = 64 << 20
 
 // validate checks everything that can be judged before anything is opened or made, and fills in what depends on the machine.
 func (c *Config) validate(role Role, getenv func(string) string) error {
-	if c.Workers == 0 {
+	if role == Serve && c.Workers == 0 {
 		c.Workers = runtime.NumCPU()
 	}
 	if c.Processes == 0 {
