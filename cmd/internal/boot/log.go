@@ -1,8 +1,6 @@
 package boot
 
 import (
-	"context"
-	"fmt"
 	"io"
 	"log/slog"
 )
@@ -21,12 +19,4 @@ func (c *Config) logger(w io.Writer) (*slog.Logger, error) {
 		return slog.New(slog.NewJSONHandler(w, options)), nil
 	}
 	return nil, configError("%s must be text or json, not %q", c.names["log-format"], c.LogFormat)
-}
-
-// redisLog carries what the Redis client says to itself. What an operator must know of it, its callers log.
-type redisLog struct{ log *slog.Logger }
-
-// Printf is all that the client asks of a logger.
-func (l redisLog) Printf(ctx context.Context, format string, args ...any) {
-	l.log.DebugContext(ctx, "redis client", "said", fmt.Sprintf(format, args...))
 }

@@ -9,9 +9,9 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
+	"github.com/millrace/millrace/internal/queue"
 	"github.com/millrace/millrace/internal/supervise"
 	"github.com/millrace/millrace/store"
 )
@@ -88,7 +88,7 @@ func Command(role Role) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			redis.SetLogger(redisLog{log}) // the client's own writes plain lines to stderr
+			queue.LogRedis(log)
 			if err := c.validate(role, os.Getenv); err != nil {
 				return err
 			}
