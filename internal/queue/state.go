@@ -33,13 +33,27 @@ func (q *Queue) Depths(ctx context.Context) (map[string]int, error) {
 
 // Active lists what asynq has handed out and not heard of again: running work, and entries of workers that died. Types are not known here.
 func (q *Queue) Active(ctx context.Context) ([]Task, error) {
+	return q.list(ctx, "active", func(pipe redis.Pipeliner, name string) *redis.StringSliceCmd {
+		return pipe.LRange(ctx, activeKey(name), 0, -1)
+	})
+}
+
+// Archived lists what asynq will not hand out again: failed jobs, and deliveries that no worker could take. Types are not known here.
+func (q *Queue) Archived(ctx context.Context) ([]Task, error) {
+	return q.list(ctx, "archived", func(pipe redis.Pipeliner, name string) *redis.StringSliceCmd {
+		return pipe.ZRange(ctx, archivedKey(name), 0, -1)
+	})
+}
+
+// list reads the names of tasks from one key of each queue.
+func (q *Queue) list(ctx context.Context, what string, read func(pipe redis.Pipeliner, queue string) *redis.StringSliceCmd) ([]Task, error) {
 	pipe := q.redis.Pipeline()
 	cmds := map[string]*redis.StringSliceCmd{}
 	for _, name := range millrace.Queues() {
-		cmds[name] = pipe.LRange(ctx, activeKey(name), 0, -1)
+		cmds[name] = read(pipe, name)
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, fmt.Errorf("read what is active in the queues: %w", err)
+		return nil, fmt.Errorf("read what is %s in the queues: %w", what, err)
 	}
 	var tasks []Task
 	for _, name := range millrace.Queues() {

@@ -61,6 +61,9 @@ func TestLayout(t *testing.T) {
 		<-held
 		close(release)
 		stop()
+		if archived, err := q.Archived(ctx); err != nil || len(archived) != 3 || !slices.Contains(archived, want) {
+			t.Errorf("Archived = %+v, %v; want three with %+v among them", archived, err, want)
+		}
 		if n, err := q.Trim(ctx, 1); n != 2 || err != nil {
 			t.Errorf("Trim of an archive of 3 to 1 = %d, %v, want 2", n, err)
 		}

@@ -2,6 +2,7 @@ package scheduler_test
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -148,5 +149,42 @@ func TestClaimedDeliveryKeepsItsFence(t *testing.T) {
 	testrig.Eventually(t, "some rounds", func() bool { return ledger.rescues.Load() >= 4 })
 	if now := f.Job(job.ID); now.Fence != attempt.Fence || f.waiting() != 0 {
 		t.Errorf("fence = %d with %d in the queue, want %d and none", now.Fence, f.waiting(), attempt.Fence)
+	}
+}
+
+// A delivery that no worker could take ends in the queue's archive, which refuses a second copy of that name: refilling alone never brings it back.
+func TestDeliveryThatTheQueueGaveUpIsSentAgain(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	failed, stuck := f.submit(), f.submit()
+	worker := f.worker()
+	stop := f.Go(func(ctx context.Context) error {
+		return f.Queue.Serve(ctx, queue.ServeConfig{Pool: millrace.CPU, Slots: 1, Handler: func(_ context.Context, d queue.Task) error {
+			if d.Job == failed.ID {
+				f.finish(f.claim(worker, failed.ID), store.OutcomeFailed, millrace.AttemptError)
+			}
+			return queue.Final(errors.New("given up"))
+		}})
+	})
+	f.refill()
+	testrig.Eventually(t, "both in the archive", func() bool {
+		archived, err := f.Queue.Archived(t.Context())
+		f.must(err)
+		return len(archived) == 2
+	})
+	stop()
+	end := f.Job(failed.ID)
+	if end.State != millrace.Failed {
+		t.Fatalf("state of the failed job = %s", end.State)
+	}
+	if err := f.leader().Do(t.Context(), "find deliveries that were given up"); err != nil {
+		t.Fatal(err)
+	}
+	testrig.Eventually(t, "the unfinished job in the queue again", func() bool { return f.waiting() == 1 })
+	if now := f.Job(failed.ID); now.State != millrace.Failed || now.Fence != end.Fence {
+		t.Errorf("the failed job = %s, fence %d; want it left as it was, fence %d", now.State, now.Fence, end.Fence)
+	}
+	if now := f.Job(stuck.ID); now.State != millrace.Queued || now.Fence <= stuck.Fence {
+		t.Errorf("the other = %s, fence %d; want queued under a fence above %d", now.State, now.Fence, stuck.Fence)
 	}
 }

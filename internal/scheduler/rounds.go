@@ -98,10 +98,29 @@ func (l *Leader) sweepActive(ctx context.Context) error {
 		}
 	}
 	l.active = seen
-	if len(old) == 0 {
+	return l.resend(ctx, old)
+}
+
+// sweepArchived finds deliveries that the queue has given up although their jobs are not done: no worker that took them knew the type, or somebody
+// archived them on the dashboard. The archive, too, refuses another copy of the same name.
+func (l *Leader) sweepArchived(ctx context.Context) error {
+	archived, err := l.Queue.Archived(ctx)
+	if err != nil {
+		return err
+	}
+	deliveries := make([]store.Delivery, 0, len(archived))
+	for _, t := range archived {
+		deliveries = append(deliveries, store.Delivery{Job: t.Job, Fence: t.Fence})
+	}
+	return l.resend(ctx, deliveries)
+}
+
+// resend gives those of the deliveries that nobody claimed another fence.
+func (l *Leader) resend(ctx context.Context, deliveries []store.Delivery) error {
+	if len(deliveries) == 0 {
 		return nil
 	}
-	unclaimed, err := l.Ledger.Unclaimed(ctx, old)
+	unclaimed, err := l.Ledger.Unclaimed(ctx, deliveries)
 	if err != nil || len(unclaimed) == 0 {
 		return err
 	}

@@ -31,6 +31,7 @@ type Queue interface {
 	// Pulse counts up in Redis and names the running server: a count that fell back, or another server, means lost memory.
 	Pulse(ctx context.Context) (n int64, runID string, err error)
 	Active(ctx context.Context) ([]queue.Task, error)
+	Archived(ctx context.Context) ([]queue.Task, error)
 	Register(ctx context.Context) error
 	// Trim keeps the newest archived tasks of each queue and says how many it deleted.
 	Trim(ctx context.Context, keep int) (int, error)
@@ -115,6 +116,7 @@ func New(c Config) *Leader {
 		{name: "doubt the queue", every: 10 * time.Minute, do: l.doubt, next: later},
 	}
 	l.slow = []round{
+		{name: "find deliveries that were given up", every: 30 * time.Second, do: l.sweepArchived},
 		{name: "trim the queue's archive", every: time.Minute, do: l.trim},
 		{name: "expire jobs and files", every: 30 * time.Second, do: l.expire},
 		{name: "collect blobs", every: time.Minute, do: l.collect},
