@@ -3,10 +3,13 @@ package e2e_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -174,6 +177,20 @@ func TestEverythingKilledInTheMiddle(t *testing.T) {
 		s.up()
 		s.checkAll(&ids)
 	})
+}
+
+// What was half-written when everything died does not fill the disk of the next run.
+func TestHalfWrittenBytesGoAtTheNextStart(t *testing.T) {
+	s := start(t, "embedded")
+	s.killAll()
+	left := filepath.Join(s.dir, "data", "blobs", "tmp", "left")
+	if err := os.WriteFile(left, noise(64), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.up()
+	if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%s: %v, want it gone", left, err)
+	}
 }
 
 func TestFlushedRedis(t *testing.T) {

@@ -119,6 +119,10 @@ func (w *Worker) attempt(typ tasks.Type, c store.Claimed) error {
 		a.host.discard(true)
 		return nil
 	}
+	if o.Kind != store.OutcomeSucceeded {
+		// Before the ledger is asked: on a full disk these bytes may be what leaves it no room for the outcome.
+		a.host.discard(true)
+	}
 	won, known := w.finish(o)
 	if !won || o.Kind != store.OutcomeSucceeded {
 		// When nobody knows whether the outcome was committed, the published bytes may be the job's: the collector decides.

@@ -212,3 +212,32 @@ func TestResultOfAnySizeEndsTheJob(t *testing.T) {
 		t.Errorf("error %+v after %d attempts, %d bytes of result; want too_large after one", job.Error, job.Attempt, len(job.Result))
 	}
 }
+
+// Where the ledger and the bytes share a disk that is full, the ledger has no room for the outcome before the attempt's bytes have gone.
+func TestBytesOfAFailureGoBeforeItsOutcome(t *testing.T) {
+	t.Parallel()
+	var f *fixture
+	var left atomic.Int64
+	ledger := &faulty{finish: func(ctx context.Context, finish func() ([]bool, error)) ([]bool, error) {
+		n, err := f.Blobs.Sweep(ctx, time.Now().Add(time.Hour))
+		if err != nil {
+			return nil, err
+		}
+		left.Add(int64(n))
+		return finish()
+	}}
+	begin := make(chan struct{})
+	f = newFixture(t, func(ctx context.Context, call *tasks.Call) (any, error) {
+		<-begin
+		if err := write(ctx, call, "out.txt", "half of it"); err != nil {
+			return nil, err
+		}
+		return nil, errors.New("no space left")
+	}, ledger.on)
+	job := f.submit(t, func(j *millrace.Job) { j.MaxAttempts = 1 })
+	close(begin)
+	f.await(job.ID, millrace.Failed)
+	if n := left.Load(); n != 0 {
+		t.Errorf("%d half-written outputs were there when the ledger was asked, want none", n)
+	}
+}

@@ -37,6 +37,7 @@ func (p *process) serve(ctx context.Context) error {
 		return err
 	}
 	defer lock.Close()
+	p.clear(ctx)
 	sockets, err := p.openSockets(ctx, dir)
 	if err != nil {
 		return err
@@ -92,6 +93,21 @@ func (p *process) lock(ctx context.Context, dir string) (*supervise.DirLock, err
 		return nil, configError("%s: %v; give a directory that this user may write to", name, err)
 	}
 	return lock, err
+}
+
+// clear removes what the run before left half-written, before the ledger is opened: after a crash on a full disk it may be what fills it. Whoever
+// has the lock knows that nobody writes there any more, unless the files are in a place of their own, which others may share.
+func (p *process) clear(ctx context.Context) {
+	if p.config.BlobURL != "" {
+		return
+	}
+	blobs, err := openDisk(p.config)
+	if err == nil {
+		_, err = blobs.Sweep(ctx, time.Now().AddDate(100, 0, 0)) // whatever the clock was then
+	}
+	if err != nil && !isUsage(err) { // that one is for core to tell
+		p.log.Warn("cannot remove what the run before left half-written", "error", err)
+	}
 }
 
 // welcome prints the ready line that scripts wait for, and what a person does next.
