@@ -217,20 +217,26 @@ func (w *Worker) cancelAll(cause error) {
 	}
 }
 
-// publish sends events in groups: what gathers while one message is on its way leaves with the next.
+// publish sends events in groups: what gathers while one message is on its way leaves with the next. It returns when what was told before the
+// end has left.
 func (w *Worker) publish(ctx context.Context) error {
 	for {
 		var group []notify.Event
 		select {
 		case e := <-w.events:
 			group = append(group, e)
-		case <-ctx.Done():
-			return nil
+		default:
+			select {
+			case e := <-w.events:
+				group = append(group, e)
+			case <-ctx.Done():
+				return nil
+			}
 		}
 		for len(w.events) > 0 && len(group) < 256 {
 			group = append(group, <-w.events)
 		}
-		w.Events.Publish(ctx, group)
+		w.Events.Publish(context.WithoutCancel(ctx), group)
 	}
 }
 

@@ -74,6 +74,15 @@ func taskTypes() (tasks.List, error) {
 	return tasks.NewList(handlers.All(handlers.Deps{Images: raster.New()})...)
 }
 
+// authenticator knows the configured secrets.
+func (c *Config) authenticator() (*auth.Authenticator, error) {
+	a, err := auth.New(auth.Config{AdminKey: c.AdminKey, JWTSecret: c.JWTSecret, Issuer: c.JWTIssuer, Audience: c.JWTAud})
+	if err != nil {
+		return nil, &ConfigError{Line: err.Error()}
+	}
+	return a, nil
+}
+
 // apiParts is what runs in a process that answers the API.
 type apiParts struct {
 	dispatcher *dispatch.Dispatcher
@@ -87,10 +96,9 @@ func newAPI(p *process, s *stores) (*apiParts, error) {
 	if err != nil {
 		return nil, err
 	}
-	authenticator, err := auth.New(auth.Config{AdminKey: p.config.AdminKey, JWTSecret: p.config.JWTSecret, Issuer: p.config.JWTIssuer,
-		Audience: p.config.JWTAud})
+	authenticator, err := p.config.authenticator()
 	if err != nil {
-		return nil, &ConfigError{Line: err.Error()}
+		return nil, err
 	}
 	a := &apiParts{
 		results: cache.New(cache.Config{Redis: s.redis, Name: "results", Log: p.log}),

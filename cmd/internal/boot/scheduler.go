@@ -27,10 +27,14 @@ func (p *process) scheduler(ctx context.Context) error {
 	d := dispatch.New(dispatch.Config{Ledger: s.ledger, Queue: s.queue, Signals: s.publisher, Log: p.log, Window: s.window})
 	leader := scheduler.New(scheduler.Config{Ledger: s.ledger, Queue: s.queue, Blobs: s.blobs, Log: p.log})
 	registry := metrics.New(metrics.Config{Ledger: s.ledger, Queue: s.queue, Version: version})
+	access, err := p.config.authenticator()
+	if err != nil {
+		return err
+	}
 	running, ctx := errgroup.WithContext(ctx)
 	running.Go(func() error { return leader.Run(ctx) })
 	running.Go(func() error { return d.Refill(ctx) })
-	running.Go(func() error { return serveProbes(ctx, l, s.checks(), registry) })
+	running.Go(func() error { return serveProbes(ctx, l, s.checks(), registry, access) })
 	debug.FreeOSMemory() // what the start needed once
 	fmt.Printf("ready http://%s  (scheduler)\n", l.Addr())
 	return running.Wait()
