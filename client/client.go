@@ -7,6 +7,8 @@ package client
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -190,18 +192,24 @@ func passing(err error) bool {
 	return !answered || p.Status == http.StatusTooManyRequests || p.Status >= http.StatusBadGateway && p.Status <= http.StatusGatewayTimeout
 }
 
-// Download writes an output's bytes to w.
+// Download writes an output's bytes to w. An error means that w has too few of them, or others.
 func (c *Client) Download(ctx context.Context, o Output, w io.Writer) error {
 	res, err := c.request(ctx, http.MethodGet, o.URL, "", nil)
 	if err != nil {
 		return err
 	}
 	defer res.Body.Close()
-	n, err := io.Copy(w, res.Body)
-	if err == nil && n != o.Size {
-		err = fmt.Errorf("output %s ended after %d of %d bytes", o.Name, n, o.Size)
+	sum := sha256.New()
+	n, err := io.Copy(io.MultiWriter(w, sum), res.Body)
+	switch {
+	case err != nil:
+		return fmt.Errorf("output %s after %d of %d bytes: %w", o.Name, n, o.Size, err)
+	case n != o.Size:
+		return fmt.Errorf("output %s has %d bytes, not %d", o.Name, n, o.Size)
+	case o.SHA256 != "" && o.SHA256 != hex.EncodeToString(sum.Sum(nil)):
+		return fmt.Errorf("output %s was damaged on its way: its SHA-256 differs", o.Name)
 	}
-	return err
+	return nil
 }
 
 func (c *Client) job(ctx context.Context, method, path string, body io.Reader) (*Job, error) {
@@ -276,6 +284,8 @@ func (c *Client) resolve(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	// Both forms, so that a slash within an id stays within it.
+	base.RawPath = strings.TrimSuffix(base.EscapedPath(), "/") + ref.EscapedPath()
 	base.Path = strings.TrimSuffix(base.Path, "/") + ref.Path
 	base.RawQuery = ref.RawQuery
 	return base.String(), nil
