@@ -147,7 +147,7 @@ func probeContract(t *testing.T, s *target) {
 		}
 	}
 	metrics := string(c.bytes("/metrics"))
-	for _, name := range []string{"millrace_http_requests_total", "millrace_pool_open_connections", "millrace_queue_dispatched", "millrace_processes", "go_goroutines", "process_resident_memory_bytes"} {
+	for _, name := range []string{"millrace_http_requests_total", "millrace_jobs", "millrace_pool_open_connections", "millrace_queue_dispatched", "millrace_processes", "go_goroutines", "process_resident_memory_bytes"} {
 		if !strings.Contains(metrics, "\n"+name) {
 			t.Errorf("/metrics lacks %s", name)
 		}
