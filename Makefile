@@ -1,6 +1,6 @@
 # Each target is one command that a person could type. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: run test build bench lint race fuzz golden help
+.PHONY: run test build bench lint race fuzz golden screenshot help
 
 # What the binaries are made of: make run builds only when one of these is newer.
 SOURCES := $(shell find *.go go.mod go.sum client cmd handlers internal store tasks web -type f -not -name '*_test.go' -not -path '*/testdata/*' 2>/dev/null)
@@ -33,5 +33,8 @@ fuzz: ## every fuzz target for FUZZTIME each (30s)
 golden: ## write the golden files anew
 	@scripts/golden
 
+screenshot: ## make the README's picture anew
+	dir=$$(mktemp -d) && MILLRACE_SCREENSHOTS=$$dir go test ./e2e -run 'TestPage$$/light' -count=1 && cp $$dir/resize-light.png docs/screenshot.png
+
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -110,6 +110,12 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	return err
 }
 
+// Check says what Submit would refuse in the request itself, before anything is written for it. Whether the inputs exist is not looked at.
+func (d *Dispatcher) Check(spec Spec) error {
+	_, _, err := d.prepare(spec)
+	return err
+}
+
 // Submit checks a job, commits it and sends it. The job is durable when Submit returns nil. Refusals are millrace.Errors: Invalid with pointers
 // for what is wrong in the request, Unavailable when the ledger cannot take it now.
 func (d *Dispatcher) Submit(ctx context.Context, spec Spec) (*millrace.Job, error) {

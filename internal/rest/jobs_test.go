@@ -2,6 +2,7 @@ package rest_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -281,6 +282,9 @@ func TestFormsThatAreRefusedLeaveNothing(t *testing.T) {
 			}
 			if n, err := m.Blobs.Sweep(t.Context(), time.Now().Add(time.Hour)); err != nil || n != 0 {
 				t.Errorf("%d temporary blobs were left behind, %v", n, err)
+			}
+			if err := m.Blobs.Keys(t.Context(), time.Now().Add(time.Hour), func(key string) error { return errors.New(key) }); err != nil {
+				t.Errorf("a blob was left behind: %v", err)
 			}
 		})
 	}

@@ -50,6 +50,12 @@ func (s *Server) createJobFromForm(c echo.Context, wait time.Duration) error {
 	if err != nil {
 		return err
 	}
+	// Before the bytes are published: those of a refused job would stay until the collector finds that nobody needs them.
+	probe := spec
+	probe.Inputs = append(make([]millrace.Input, len(f.files)), spec.Inputs...)
+	if err := s.Dispatcher.Check(probe); err != nil {
+		return err
+	}
 	ctx, cancel := detached(c) // what is stored is submitted or removed, also when the client leaves
 	defer cancel()
 	var stored []millrace.File
