@@ -35,7 +35,7 @@ func (p *process) superviseAPI(ctx context.Context) error {
 	defer socket.Close()
 	return supervised(supervise.Run(ctx, supervise.Config{
 		Children: []supervise.Child{{Name: childAPI, Count: p.config.Processes, Command: command(childAPI),
-			Files: map[string]*os.File{httpSocket: socket.File()}, MaxDelay: time.Second}},
+			Files: map[string]*os.File{httpSocket: socket.File()}, MaxDelay: time.Second, OnStop: func() { _ = socket.Close() }}},
 		Grace:   p.config.DrainDelay + apiGrace,
 		Healthy: healthy,
 		OnReady: func() { fmt.Printf("ready http://%s  (api, %d processes)\n", socket.Addr(), p.config.Processes) },

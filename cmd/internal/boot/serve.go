@@ -50,7 +50,8 @@ func (p *process) serve(ctx context.Context) error {
 		dispatchSocket: sockets.dispatch.File()}
 	return supervised(supervise.Run(ctx, supervise.Config{
 		Children: []supervise.Child{
-			{Name: childCore, Command: command(childCore, env...), Files: coreFiles, MaxDelay: time.Second},
+			{Name: childCore, Command: command(childCore, env...), Files: coreFiles, MaxDelay: time.Second,
+				OnStop: func() { _ = sockets.http.Close() }},
 			{Name: childWorker, Count: p.config.Workers, Command: command(childWorker, env...), Files: files, Nice: workerNice},
 		},
 		Grace:   max(p.config.Grace, p.config.DrainDelay+apiGrace),
