@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace/internal/supervise"
 )
@@ -58,6 +59,35 @@ func TestListenerHandOver(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A balancer sends a request elsewhere when its connection is refused; one that waits in a backlog until the drain is over is lost with it.
+func TestConnectionsAreRefusedDuringADrain(t *testing.T) {
+	t.Parallel()
+	socket := listen(t, "tcp")
+	b := run(t, supervise.Config{Grace: time.Hour, Children: []supervise.Child{{
+		Name: "api", Command: as("endless drain"), Files: map[string]*os.File{"http": socket.File()}, OnStop: func() { socket.Close() },
+	}}})
+	b.ready(1)
+	b.stop()
+	for deadline := time.Now().Add(patience); ; {
+		conn, err := net.Dial("tcp", socket.Addr().String())
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			break
+		}
+		if err == nil {
+			conn.Close()
+		}
+		if time.Now().After(deadline) {
+			t.Errorf("Dial during the drain = %v, want it refused", err)
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	close(b.kill)
+	if err := b.end(); !errors.Is(err, supervise.ErrKilled) {
+		t.Errorf("Run = %v", err)
 	}
 }
 

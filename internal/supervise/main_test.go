@@ -70,6 +70,8 @@ func play(role string) int {
 		select {}
 	case "http":
 		return serveHTTP(in)
+	case "endless drain":
+		return drainForEver(in)
 	case "orphan":
 		return orphan(in)
 	case "supervisor":
@@ -114,6 +116,20 @@ func serveHTTP(in *supervise.Inherited) int {
 		return 1
 	}
 	return 0
+}
+
+// drainForEver stops accepting when it is told to end, and never ends.
+func drainForEver(in *supervise.Inherited) int {
+	terms := make(chan os.Signal, 1)
+	signal.Notify(terms, syscall.SIGTERM)
+	l, err := in.Listener("http")
+	if err != nil {
+		return 3
+	}
+	in.Ready()
+	<-terms
+	l.Close()
+	select {}
 }
 
 // superviseReal is a whole supervisor process, with the children named in nameVariable; it prints what happens, one line each.

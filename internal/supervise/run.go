@@ -96,6 +96,9 @@ func (s *supervisor) run(ctx context.Context) error {
 func (s *supervisor) stop() {
 	for _, g := range slices.Backward(s.groups) {
 		close(g.stop)
+		if g.child.OnStop != nil {
+			g.child.OnStop()
+		}
 		g.running.Wait()
 	}
 }

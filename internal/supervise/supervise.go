@@ -70,6 +70,9 @@ type Child struct {
 	OnStart func(instance, pid int)
 	OnReady func(instance, pid int)
 	OnExit  func(Exit)
+	// OnStop is called once, when the instances are told to end and none will be started again. A Socket that nobody else uses is closed here: once
+	// the children have stopped accepting, new connections are refused at once instead of waiting for the end of the drain to be reset.
+	OnStop func()
 }
 
 // Exit is how a process ended.
