@@ -89,6 +89,51 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	})
 }
 
+// A server that waits for its stores, or for the lock of its directory, has nothing to drain.
+func TestTermWhileItStarts(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	lock, err := os.Create(filepath.Join(dir, "lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = lock.Close() })
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range roles() {
+		t.Run(r.binary, func(t *testing.T) {
+			t.Parallel()
+			env := with(cleanEnv(), with(r.env, "MILLRACE_DATA_DIR="+dir)...)
+			p, err := launch(env, filepath.Join(binaries, r.binary), r.args...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(p.kill)
+			if r.binary != "millrace" {
+				eventually(t, patience, "the wait for PostgreSQL", func() bool { return strings.Contains(p.log.tail(1<<16), "PostgreSQL does not answer") })
+			} else {
+				eventually(t, patience, "the wait for the lock", func() bool { return holds(p.cmd.Process.Pid, lock.Name()) })
+			}
+			if code := p.terminate(); code != 0 {
+				t.Errorf("ended with %d, want 0; stderr:\n%s", code, p.log.tail(2000))
+			}
+			if log := p.log.tail(1 << 16); strings.Contains(log, r.binary+": ") || strings.Contains(log, "canceled") {
+				t.Errorf("its end is told as an error:\n%s", log)
+			}
+		})
+	}
+}
+
+// holds says whether a process has a file open.
+func holds(pid int, path string) bool {
+	fds, _ := filepath.Glob(filepath.Join("/proc", strconv.Itoa(pid), "fd", "*"))
+	return slices.ContainsFunc(fds, func(fd string) bool {
+		target, err := os.Readlink(fd)
+		return err == nil && target == path
+	})
+}
+
 // familyOf is a process with all that it started.
 func familyOf(pid int) []int {
 	all := []int{pid}

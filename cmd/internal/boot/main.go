@@ -131,16 +131,15 @@ func run(ctx context.Context, role Role, c Config, log *slog.Logger) error {
 		return p.child(ctx)
 	}
 	slog.SetDefault(log) // for libraries that have no logger of their own to set
-	switch role {
-	case Serve:
-		return p.serve(ctx)
-	case API:
-		return p.superviseAPI(ctx)
-	case Workers:
-		return p.superviseWorkers(ctx)
+	return asked(ctx, p.start(ctx))
+}
+
+// asked forgives an error that is only the end of ctx: the process was told to end before it had begun.
+func asked(ctx context.Context, err error) error {
+	if ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, supervise.ErrStopped)) {
+		return nil
 	}
-	defer p.endAtOnce()()
-	return p.scheduler(ctx)
+	return err
 }
 
 // process is what this operating system process was started with.
@@ -155,6 +154,20 @@ type process struct {
 // orphanPatience is how long a child without a supervisor may hold on: less than the next serve waits for the data directory.
 const orphanPatience = 3 * time.Second
 
+// start runs the role in the foreground.
+func (p *process) start(ctx context.Context) error {
+	switch p.role {
+	case Serve:
+		return p.serve(ctx)
+	case API:
+		return p.superviseAPI(ctx)
+	case Workers:
+		return p.superviseWorkers(ctx)
+	}
+	defer p.endAtOnce()()
+	return p.scheduler(ctx)
+}
+
 // child runs the part that the supervisor asked for.
 func (p *process) child(ctx context.Context) error {
 	ctx, cancel := p.inherited.Lifeline(ctx, orphanPatience)
@@ -163,11 +176,7 @@ func (p *process) child(ctx context.Context) error {
 	p.log = p.log.With("process", part)
 	slog.SetDefault(p.log)
 	defer p.endAtOnce()()
-	err := p.part(ctx, part)
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		return nil // asked to end before it had begun
-	}
-	return err
+	return asked(ctx, p.part(ctx, part))
 }
 
 func (p *process) part(ctx context.Context, part string) error {

@@ -106,7 +106,7 @@ func (p *process) clear(ctx context.Context) {
 	if err == nil {
 		_, err = blobs.Sweep(ctx, time.Now().AddDate(100, 0, 0)) // whatever the clock was then
 	}
-	if err != nil && !isUsage(err) { // that one is for core to tell
+	if err != nil && ctx.Err() == nil && !isUsage(err) { // that one is for core to tell
 		p.log.Warn("cannot remove what the run before left half-written", "error", err)
 	}
 }
