@@ -44,6 +44,11 @@ func (p *process) serve(ctx context.Context) error {
 	}
 	defer sockets.Close()
 
+	buried, done, err := p.burial(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
 	env := []string{nonceVariable + "=" + rand.Text(), redisVariable + "=" + rand.Text(), socketsVariable + "=" + sockets.dir}
 	files := map[string]*os.File{lockFile: lock.File()}
 	coreFiles := map[string]*os.File{lockFile: lock.File(), httpSocket: sockets.http.File(), ledgerSocket: sockets.ledger.File(),
@@ -52,13 +57,28 @@ func (p *process) serve(ctx context.Context) error {
 		Children: []supervise.Child{
 			{Name: childCore, Command: command(childCore, env...), Files: coreFiles, MaxDelay: time.Second,
 				OnStop: func() { _ = sockets.http.Close() }},
-			{Name: childWorker, Count: p.config.Workers, Command: command(childWorker, env...), Files: files, Nice: workerNice},
+			{Name: childWorker, Count: p.config.Workers, Command: command(childWorker, env...), Files: files, Nice: workerNice,
+				OnExit: buried},
 		},
 		Grace:   max(p.config.Grace, p.config.DrainDelay+apiGrace),
 		Healthy: healthy,
 		OnReady: func() { welcome(os.Stdout, sockets.url(), p.config) },
 		Kill:    p.signals.Kill, Roll: p.signals.Roll, Log: p.log,
 	}))
+}
+
+// burial is what happens when a worker has ended. Over core's socket the end of its connection says so; with a PostgreSQL of their own the
+// workers have no such socket, and the supervisor tells the ledger.
+func (p *process) burial(ctx context.Context) (buried func(supervise.Exit), done func(), err error) {
+	if p.config.Database == "" {
+		return nil, func() {}, nil
+	}
+	s := &stores{}
+	if err := s.openPostgres(ctx, p.config, p.log, supervisorConns); err != nil {
+		return nil, nil, err
+	}
+	buryDead(ctx, s.ledger, p.log, false) // those of a run before this one
+	return func(exit supervise.Exit) { buryDead(ctx, s.ledger, p.log, !exit.Asked) }, func() { _ = s.Close() }, nil
 }
 
 // tryFirst tries what can be wrong before a data directory is made for nothing. One that is there already may belong to a server that is just

@@ -205,12 +205,22 @@ func retry(ctx context.Context, log *slog.Logger, what string, open func() error
 	}
 }
 
+// lowDisk is when readyz says that the disk is about to be full, in bytes.
+const lowDisk = 128 << 20
+
 // checks are the dependencies that readyz names.
 func (s *stores) checks() []rest.Check {
 	return []rest.Check{
 		{Name: "ledger", Required: true, Func: s.ledger.Ping},
 		{Name: "blobs", Required: true, Func: func(ctx context.Context) error {
 			_, err := s.blobs.Free(ctx)
+			return err
+		}},
+		{Name: "disk", Func: func(ctx context.Context) error {
+			free, err := s.blobs.Free(ctx)
+			if err == nil && free >= 0 && free < lowDisk {
+				err = fmt.Errorf("%d bytes left: %w", free, blob.ErrFull)
+			}
 			return err
 		}},
 		{Name: "queue", Func: s.queue.Ping},
