@@ -34,7 +34,8 @@ func TestCommandLine(t *testing.T) {
 	}
 	subtests := map[string]func(t *testing.T){
 		"submit without waiting": func(t *testing.T) {
-			e := run(t, "", "submit", "compute.checksum", text)
+			// The subtests run in any order; without --no-cache an earlier one may have computed this.
+			e := run(t, "", "submit", "--no-cache", "compute.checksum", text)
 			fields := strings.Fields(e.stdout)
 			if e.code != 0 || e.stderr != "" || len(fields) != 3 || fields[1] != "compute.checksum" {
 				t.Fatalf("ended with %d, stdout %q, stderr %q", e.code, e.stdout, e.stderr)

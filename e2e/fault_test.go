@@ -35,7 +35,7 @@ func noise(size int) []byte {
 
 func TestKilledWorkersJobsRunAgain(t *testing.T) {
 	eachMode(t, func(t *testing.T, s *server) {
-		f := s.upload("big.bin", noise(16<<20))
+		f := s.upload("big.bin", noise(32<<20))
 		kills := 20
 		if testing.Short() {
 			kills = 4
@@ -57,19 +57,24 @@ func TestKilledWorkersJobsRunAgain(t *testing.T) {
 // killOwner waits until the job runs, kills its process and checks that it starts again. It answers 1 when the kill struck.
 func (s *server) killOwner(id string) int {
 	s.t.Helper()
-	var owner workerInfo
+	pids := make(map[string]int)
+	for _, w := range s.workers("worker") {
+		pids[w.ID] = w.PID
+	}
+	owner := 0
 	eventually(s.t, 30*time.Second, "job "+id+" running", func() bool {
-		for _, w := range s.workers("worker") {
-			for _, running := range w.Running {
-				if running == id {
-					owner = w
-					return true
+		j := s.job(id)
+		if j.State == "running" && len(j.Attempts) > 0 {
+			worker := j.Attempts[len(j.Attempts)-1].Worker
+			if owner = pids[worker]; owner == 0 { // a process that has just started
+				for _, w := range s.workers("worker") {
+					pids[w.ID] = w.PID
 				}
 			}
 		}
-		return final(s.job(id).State)
+		return owner != 0 || final(j.State)
 	})
-	if owner.PID == 0 || syscall.Kill(owner.PID, syscall.SIGKILL) != nil {
+	if owner == 0 || syscall.Kill(owner, syscall.SIGKILL) != nil {
 		return 0
 	}
 	killed := time.Now()

@@ -21,7 +21,7 @@ const lockWait = 5 * time.Second
 
 // healthy is how long a child must have lived for its death to be no start of a loop: then it is back after a tenth of a second, because the jobs
 // of a killed process wait for it. A child that dies sooner, as by a job that kills it, is started less and less often.
-const healthy = time.Second
+const healthy = 250 * time.Millisecond
 
 // serve is the supervisor of an embedded server: it owns the sockets, the lock and the processes, and does nothing that it could crash on.
 func (p *process) serve(ctx context.Context) error {
