@@ -58,7 +58,7 @@ func (w *Watch) Close() {
 	}
 }
 
-// Watching counts open watches, for /metrics.
+// Watching counts open watches: more than there are waiting requests would be a leak.
 func (h *Hub) Watching() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()

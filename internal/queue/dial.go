@@ -71,10 +71,7 @@ func dialOne(u *url.URL, pool int) (redis.UniversalClient, error) {
 	}
 	o.ContextTimeoutEnabled = true // else a hanging Redis holds a caller beyond its deadline
 	o.MaintNotificationsConfig = noMaintNotifications()
-	o.PoolSize, o.MinIdleConns = cmp.Or(o.PoolSize, pool), cmp.Or(o.MinIdleConns, 2)
-	o.PipelinePoolSize = cmp.Or(o.PipelinePoolSize, pipelineConns)
-	o.DialTimeout, o.DialerRetries = cmp.Or(o.DialTimeout, dialTimeout), cmp.Or(o.DialerRetries, 1)
-	o.ReadTimeout, o.WriteTimeout = atMost(o.ReadTimeout), atMost(o.WriteTimeout)
+	bounds{&o.PoolSize, &o.MinIdleConns, &o.PipelinePoolSize, &o.DialerRetries, &o.DialTimeout, &o.ReadTimeout, &o.WriteTimeout}.fill(pool, 2)
 	return redis.NewClient(o), nil
 }
 
@@ -87,10 +84,7 @@ func dialSentinel(u *url.URL, pool int) (redis.UniversalClient, error) {
 		return nil, errors.New("a Sentinel URL needs master_name")
 	}
 	o.ContextTimeoutEnabled = true
-	o.PoolSize, o.MinIdleConns = cmp.Or(o.PoolSize, pool), cmp.Or(o.MinIdleConns, 2)
-	o.PipelinePoolSize = cmp.Or(o.PipelinePoolSize, pipelineConns)
-	o.DialTimeout, o.DialerRetries = cmp.Or(o.DialTimeout, dialTimeout), cmp.Or(o.DialerRetries, 1)
-	o.ReadTimeout, o.WriteTimeout = atMost(o.ReadTimeout), atMost(o.WriteTimeout)
+	bounds{&o.PoolSize, &o.MinIdleConns, &o.PipelinePoolSize, &o.DialerRetries, &o.DialTimeout, &o.ReadTimeout, &o.WriteTimeout}.fill(pool, 2)
 	return redis.NewFailoverClient(o), nil
 }
 
@@ -101,11 +95,22 @@ func dialCluster(u *url.URL, pool int) (redis.UniversalClient, error) {
 	}
 	o.ContextTimeoutEnabled = true
 	o.MaintNotificationsConfig = noMaintNotifications()
-	o.PoolSize, o.MinIdleConns = cmp.Or(o.PoolSize, pool), cmp.Or(o.MinIdleConns, 1)
-	o.PipelinePoolSize = cmp.Or(o.PipelinePoolSize, pipelineConns)
-	o.DialTimeout, o.DialerRetries = cmp.Or(o.DialTimeout, dialTimeout), cmp.Or(o.DialerRetries, 1)
-	o.ReadTimeout, o.WriteTimeout = atMost(o.ReadTimeout), atMost(o.WriteTimeout)
+	bounds{&o.PoolSize, &o.MinIdleConns, &o.PipelinePoolSize, &o.DialerRetries, &o.DialTimeout, &o.ReadTimeout, &o.WriteTimeout}.fill(pool, 1)
 	return redis.NewClusterClient(o), nil
+}
+
+// bounds are the fields that go-redis has in each of its three structs of options.
+type bounds struct {
+	pool, idle, pipeline, retries *int
+	dial, read, write             *time.Duration
+}
+
+// fill sets what the URL left open, and keeps the timeouts short.
+func (b bounds) fill(pool, idle int) {
+	*b.pool, *b.idle = cmp.Or(*b.pool, pool), cmp.Or(*b.idle, idle)
+	*b.pipeline = cmp.Or(*b.pipeline, pipelineConns)
+	*b.dial, *b.retries = cmp.Or(*b.dial, dialTimeout), cmp.Or(*b.retries, 1)
+	*b.read, *b.write = atMost(*b.read), atMost(*b.write)
 }
 
 // atMost keeps a timeout from the URL within ioTimeout; none at all would let one hanging socket hold a worker for ever.
