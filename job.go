@@ -2,6 +2,8 @@ package millrace
 
 import (
 	"encoding/json"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -29,11 +31,16 @@ type Job struct {
 	Attempt     int // attempts spent: those that ended in the job's own error or timeout, and the running one
 	MaxAttempts int
 	Starts      int // attempts started, spent or not
-	Crashes     int // attempts that ended with their process
+	Crashes     int // attempts of this run that ended with their process
 
 	Timeout   time.Duration // of one attempt
 	Backoff   Backoff
 	Retention time.Duration // how long the job is kept once final
+	Deadline  time.Time     // when a job that is not final by then fails; zero: never
+
+	Unique   *Unique  // no other live job of the tenant may have its key; nil: none
+	Webhook  *Webhook // who is told when a run ends; nil: nobody
+	Schedule string   // name of the schedule that made the job, or ""
 
 	CacheKey string // result cache key, or "" when the result is not cached
 	Cached   bool   // the result came from the cache
@@ -43,6 +50,34 @@ type Job struct {
 	WorkerID string // the owner while running
 
 	CreatedAt, RunAt, StartedAt, FinishedAt, ExpiresAt, CancelAt time.Time
+}
+
+// Unique keeps a second job with the same key out while one lives. The key is freed when the job is final, or TTL after its run began.
+type Unique struct {
+	Key string        `json:"key"`
+	TTL time.Duration `json:"ttl"` // 0: as long as the job lives
+}
+
+// Webhook asks for a call when a run of a job ends.
+type Webhook struct {
+	URL    string   `json:"url"`
+	Events []string `json:"events"` // final states: "succeeded", "failed", "canceled"
+}
+
+// WebhookDelivery is one call that is owed to a webhook: a row of the transaction that ended the run, so that it exists exactly if the run ended.
+type WebhookDelivery struct {
+	ID        string // the webhook-id, the same in every repetition: receivers drop what they know
+	Tenant    string
+	Job       string
+	Run       int
+	Event     string // the final state
+	URL       string
+	CreatedAt time.Time
+}
+
+// WebhookID is the id of the delivery that tells of the end of a job's run.
+func WebhookID(job string, run int) string {
+	return "msg_" + strings.ReplaceAll(job, "-", "") + "_" + strconv.Itoa(run)
 }
 
 // MaxAttemptHistory bounds how many attempts a job remembers.

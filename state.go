@@ -62,10 +62,21 @@ const (
 // Pools lists every pool.
 func Pools() []Pool { return []Pool{CPU, IO} }
 
+// Quarantine is the queue of jobs whose process died under them more than once: each runs alone, in a worker process started for it. No task
+// type declares it, so it is not among Pools.
+const Quarantine Pool = "quarantine"
+
+// How many crashes send a job to quarantine, and how many, those alone included, end it as poisoned. A crash in company says nothing about who
+// did it, so the first leads nowhere.
+const (
+	QuarantineCrashes = 2
+	PoisonCrashes     = 4
+)
+
 // QueueName is the queue of a pool and priority, such as "cpu.normal".
 func QueueName(pool Pool, priority Priority) string { return string(pool) + "." + string(priority) }
 
-// Queues lists every queue name, pool by pool, highest priority first.
+// Queues lists every queue name, pool by pool, highest priority first, the quarantine last.
 func Queues() []string {
 	var names []string
 	for _, pool := range Pools() {
@@ -73,5 +84,5 @@ func Queues() []string {
 			names = append(names, QueueName(pool, priority))
 		}
 	}
-	return names
+	return append(names, string(Quarantine))
 }

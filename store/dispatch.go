@@ -41,17 +41,22 @@ type Upkeep interface {
 	Resign(ctx context.Context, name, holder string) error
 	// Workers lists live processes.
 	Workers(ctx context.Context) ([]millrace.Worker, error)
-	// Bury declares a worker dead. Unknown and dead ids are no error.
-	Bury(ctx context.Context, worker string) error
-	// BuryHost declares dead the workers of a host that cannot live any more; alive says which may.
-	BuryHost(ctx context.Context, host string, alive func(millrace.Worker) bool) (int, error)
+	// Bury declares a worker dead. Unknown and dead ids are no error, and keep the death that they have.
+	Bury(ctx context.Context, worker string, d Death) error
+	// BuryHost declares dead the workers of a host that cannot live any more: alive says which may, death how the others ended.
+	BuryHost(ctx context.Context, host string, alive func(millrace.Worker) bool, death func(millrace.Worker) Death) (int, error)
 	// BurySilent declares dead every worker without a beat for silence, by the database's clock.
 	BurySilent(ctx context.Context, silence time.Duration) (int, error)
 	// Rescue takes running jobs from owners that are dead or unknown: queued again with no attempt spent, or canceled where that was asked.
-	// crash says whether the death counts as a crash of the job's (a killed process), or was ours (a restart of the server).
-	Rescue(ctx context.Context, crash bool) (int, error)
+	// Where the owner's death was a crash it counts against the job: from the QuarantineCrashes-th on it is queued in quarantine, at the
+	// PoisonCrashes-th it fails as poisoned. An owner that nobody buried, or without a crash, counts nothing.
+	Rescue(ctx context.Context) (int, error)
 	// ForceCancel ends running jobs whose cancel was asked for longer ago than grace.
 	ForceCancel(ctx context.Context, grace time.Duration) (int, error)
+	// FailOverdue fails up to limit jobs that wait for a worker and whose deadline has passed, code timeout. A running one is its worker's affair.
+	FailOverdue(ctx context.Context, limit int) (int, error)
+	// ExpireKeys deletes up to limit idempotency keys older than KeyLife and unique keys whose time is over.
+	ExpireKeys(ctx context.Context, limit int) (int, error)
 	// ExpireJobs deletes up to limit final jobs whose retention is over, with their outputs' files.
 	ExpireJobs(ctx context.Context, limit int) (int, error)
 	// ExpireFiles deletes up to limit files whose time is over and that no live job needs.
@@ -65,6 +70,12 @@ type Upkeep interface {
 	KnowsBlob(ctx context.Context, key string) (bool, error)
 	// Depths counts claimable jobs by queue, each count at most limit, with the age of the oldest.
 	Depths(ctx context.Context, limit int) ([]Depth, error)
+}
+
+// Death is how a worker process ended.
+type Death struct {
+	Crash  bool   // it died by itself, so what it ran may be why; false: it was stopped, lost with its host, or nobody knows
+	Detail string // for the history of its attempts: "exit status 2", "signal: killed", and for a quarantine its last log lines
 }
 
 // Depth is a queue's bounded count.

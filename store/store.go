@@ -20,6 +20,9 @@ type Ledger interface {
 	Jobs
 	Files
 	Results
+	Keys
+	Schedules
+	Queues
 	WorkerLedger
 	Dispatch
 	Upkeep
@@ -52,7 +55,13 @@ type Jobs interface {
 	// already is not written again and is no error. A job is inserted as it stands: state queued, scheduled, or succeeded with Cached set.
 	// dispatchAfter is how long the reconciler leaves an immediate job to its submitter's own enqueue. Job.RunAt zero means now.
 	// Cached jobs carry Outputs whose File ids are new and whose blobs are taken from From[i]; ErrStaleResult when one is gone.
+	// A job whose idempotency key was used before is not written: *ReplayedError. One whose unique key a live job has: *HeldError. Both also
+	// between rows of one call, where the first row that is written has the key; a refused job takes neither.
 	Insert(ctx context.Context, jobs []NewJob) []error
+	// InsertBatch is Insert for a request of many jobs under one idempotency key, which may be nil: one transaction whatever their number. It
+	// keeps what answer makes of the errors under the key, in the same transaction; *ReplayedError when the key was used before. answer may be
+	// called more than once and must not block.
+	InsertBatch(ctx context.Context, tenant string, key *Idempotency, jobs []NewJob, answer func([]error) []byte) ([]error, error)
 	// Job reads one job, or ErrNotFound.
 	Job(ctx context.Context, tenant, id string) (*millrace.Job, error)
 	// List reads jobs newest first.
@@ -60,11 +69,13 @@ type Jobs interface {
 	// Cancel ends a job that is not running at once and asks the owner of a running one to stop (CancelAt is set; the row stays running until
 	// the owner answers or ForceCancel takes it away). ErrState with the job when it is final already.
 	Cancel(ctx context.Context, tenant, id string) (*millrace.Job, error)
-	// Retry opens run n+1 of a failed or canceled job: queued, fresh attempts, history kept. ErrState with the job in any other state,
-	// ErrInputMissing when an input file is gone.
+	// Retry opens run n+1 of a failed or canceled job: queued in its own queue, fresh attempts, no crashes, no deadline that has passed, history
+	// kept. ErrState with the job in any other state, ErrInputMissing when an input file is gone, *HeldError when a live job has its unique key.
 	Retry(ctx context.Context, tenant, id string) (*millrace.Job, error)
 	// Delete removes a final job with its outputs' files. ErrState when it is not final.
 	Delete(ctx context.Context, tenant, id string) error
+	// WebhookDeliveries lists what a job owes to its webhook, oldest first.
+	WebhookDeliveries(ctx context.Context, tenant, job string) ([]millrace.WebhookDelivery, error)
 }
 
 // NewJob is a job to insert.
@@ -72,6 +83,7 @@ type NewJob struct {
 	*millrace.Job
 	DispatchAfter time.Duration // grace before Owed reports an immediate job; 0: at once
 	From          []string      // for a Cached job: the file id whose blob each Output shares
+	Idempotency   *Idempotency  // nil: none
 }
 
 // JobFilter selects jobs; zero fields select all.
@@ -88,8 +100,9 @@ type Files interface {
 	// TakeBlob finds the live blob with these bytes in the tenant and keeps the collector away from it for an hour; ok is false when there is
 	// none. A caller that gets a key uses it in place of publishing its own copy.
 	TakeBlob(ctx context.Context, tenant, sha256 string) (key string, ok bool, err error)
-	// CreateFile writes a file's row, and its blob's row if that key is new.
-	CreateFile(ctx context.Context, f millrace.File) error
+	// CreateFile writes a file's row, and its blob's row if that key is new. With an idempotency key that was used before nothing is written:
+	// *ReplayedError. key may be nil.
+	CreateFile(ctx context.Context, f millrace.File, key *Idempotency) error
 	// File reads one file, or ErrNotFound.
 	File(ctx context.Context, tenant, id string) (millrace.File, error)
 	// ListFiles reads files newest first, with ids smaller than before unless that is empty.

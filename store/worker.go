@@ -17,6 +17,7 @@ type WorkerLedger interface {
 	Beat(ctx context.Context, b Beat) (BeatReply, error)
 	// Claim takes jobs for a worker, one answer per delivery in order. A delivery that may not be claimed any more answers a nil Job: drop it.
 	// ErrBuried when the worker is not alive and something was refused: then nothing may be dropped, since others could claim it.
+	// A job of a paused queue and one past its deadline are refused.
 	Claim(ctx context.Context, worker string, deliveries []Delivery) ([]Claimed, error)
 	// Finish writes outcomes, each guarded by state and fence. won[i] says whether outcome i is the job's (also when an earlier call whose
 	// answer was lost wrote it); a loser throws its outputs away.
@@ -46,6 +47,8 @@ type Holding struct {
 type BeatReply struct {
 	Cancel []Delivery // its attempts that somebody asked to cancel
 	Lost   []Delivery // its attempts that belong to another by now: stop and throw away
+	// Quarantine says that a job waits in quarantine: somebody should start the process that takes it.
+	Quarantine bool
 }
 
 // Delivery names one dispatch of a job: the fence that the ledger had when it was sent.

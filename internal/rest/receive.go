@@ -96,7 +96,7 @@ func (s *Server) publish(ctx context.Context, owner string, r *received) (millra
 		ContentType: media.ContentType(r.head), Blob: key, CreatedAt: now, ExpiresAt: now.Add(s.Limits.Unused),
 	}
 	// When this fails the bytes are an orphan that the collector finds. Removing them here could take them from a row whose commit was not heard.
-	return f, fromLedger(s.Ledger.CreateFile(ctx, f))
+	return f, fromLedger(s.Ledger.CreateFile(ctx, f, nil))
 }
 
 // detached is the context of what must be finished once it has begun.

@@ -114,7 +114,7 @@ func TestUnreferencedBlobsAreCollected(t *testing.T) {
 	// Two files with the same bytes under one blob: the blob lives as long as one of them.
 	twin := kept
 	twin.ID = newID()
-	f.must(f.Ledger.CreateFile(t.Context(), twin))
+	f.must(f.Ledger.CreateFile(t.Context(), twin, nil))
 	f.must(f.Ledger.DeleteFile(t.Context(), millrace.DefaultTenant, loose.ID))
 	f.must(f.Ledger.DeleteFile(t.Context(), millrace.DefaultTenant, twin.ID))
 	leader := f.leader()

@@ -158,9 +158,9 @@ func (l *faultyLedger) ExpireJobs(ctx context.Context, limit int) (int, error) {
 	return l.Ledger.ExpireJobs(ctx, limit)
 }
 
-func (l *faultyLedger) Rescue(ctx context.Context, crash bool) (int, error) {
+func (l *faultyLedger) Rescue(ctx context.Context) (int, error) {
 	l.rescues.Add(1)
-	return l.Ledger.Rescue(ctx, crash)
+	return l.Ledger.Rescue(ctx)
 }
 
 func (l *faultyLedger) Lead(ctx context.Context, name, holder string, ttl time.Duration) (int64, bool, error) {

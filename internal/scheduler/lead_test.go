@@ -144,7 +144,7 @@ func TestSlowCleanUpHoldsUpNoRescue(t *testing.T) {
 	f.claim(worker, job.ID)
 	f.lead(func(c *scheduler.Config) { c.Ledger = ledger })
 	<-begun
-	f.must(f.Ledger.Bury(t.Context(), worker))
+	f.must(f.Ledger.Bury(t.Context(), worker, store.Death{Crash: true}))
 	testrig.Eventually(t, "the job put back", func() bool { return f.Job(job.ID).WorkerID == "" })
 	done := ledger.rescues.Load()
 	testrig.Eventually(t, "rounds going on", func() bool { return ledger.rescues.Load() > done+10 })

@@ -64,7 +64,7 @@ func (l *Leader) bury(ctx context.Context) error {
 // rescue is a standing sweep and not only an event at the burial: a claim that raced with the burial must not stay behind. Whoever saw a process
 // crash has rescued its jobs already, so what is found here does not count against them.
 func (l *Leader) rescue(ctx context.Context) error {
-	n, err := l.Ledger.Rescue(ctx, false)
+	n, err := l.Ledger.Rescue(ctx)
 	if n > 0 {
 		l.Log.Warn("jobs of dead workers were put back", "jobs", n)
 	}

@@ -114,7 +114,7 @@ func (r *Rig) File(name string, data []byte) millrace.File {
 	}
 	f := millrace.File{ID: uuid.Must(uuid.NewV7()).String(), Tenant: millrace.DefaultTenant, Name: name, Size: size, SHA256: sum, Blob: key,
 		ContentType: "application/octet-stream", CreatedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}
-	if err := r.Ledger.CreateFile(ctx, f); err != nil {
+	if err := r.Ledger.CreateFile(ctx, f, nil); err != nil {
 		r.t.Fatal(err)
 	}
 	return f

@@ -80,7 +80,7 @@ func TestJobsGivenUpAreRescuedThoughTheWorkerLives(t *testing.T) {
 	}, ledger.on)
 	id := f.submit(t).ID
 	testrig.Eventually(t, "the job that the worker gave up to be rescued", func() bool {
-		n, err := f.Ledger.Rescue(t.Context(), false)
+		n, err := f.Ledger.Rescue(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -147,7 +147,7 @@ func TestBytesThatOthersShareStayThoughTheOutcomeLost(t *testing.T) {
 		}
 		file := millrace.File{ID: uuid.Must(uuid.NewV7()).String(), Tenant: job.Tenant, Name: "same.txt", Size: out.Size, SHA256: out.SHA256,
 			ContentType: out.ContentType, Blob: key, CreatedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}
-		if err := errors.Join(f.Ledger.CreateFile(t.Context(), file), f.Ledger.Delete(t.Context(), job.Tenant, id)); err != nil {
+		if err := errors.Join(f.Ledger.CreateFile(t.Context(), file, nil), f.Ledger.Delete(t.Context(), job.Tenant, id)); err != nil {
 			return err
 		}
 		shared <- file

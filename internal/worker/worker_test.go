@@ -307,10 +307,10 @@ func TestStaleAttemptChangesNothing(t *testing.T) {
 	})
 	id := f.submit(t).ID
 	first := f.await(id, millrace.Running)
-	if err := f.Ledger.Bury(t.Context(), first.WorkerID); err != nil {
+	if err := f.Ledger.Bury(t.Context(), first.WorkerID, store.Death{Crash: true}); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := f.Ledger.Rescue(t.Context(), true); n != 1 || err != nil {
+	if n, err := f.Ledger.Rescue(t.Context()); n != 1 || err != nil {
 		t.Fatalf("Rescue = %d, %v", n, err)
 	}
 	f.send(t, id)

@@ -128,7 +128,7 @@ func TestFinishDyingNeighbour(t *testing.T) {
 		outcomes[i].Outputs = []store.NewOutput{newOutput()}
 	}
 	file := millrace.File{ID: newID(), Tenant: millrace.DefaultTenant, Blob: outcomes[2].Outputs[0].Blob, SHA256: outcomes[2].Outputs[0].SHA256}
-	if err := errors.Join(l.CreateFile(t.Context(), file), l.DeleteFile(t.Context(), file.Tenant, file.ID)); err != nil {
+	if err := errors.Join(l.CreateFile(t.Context(), file, nil), l.DeleteFile(t.Context(), file.Tenant, file.ID)); err != nil {
 		t.Fatal(err)
 	}
 	if keys, err := l.DyingBlobs(t.Context(), 0, 10); err != nil || len(keys) != 1 {
@@ -178,19 +178,19 @@ func TestFrozenTransaction(t *testing.T) {
 	l := open(t, dsn)
 	w := newWorker(t, l)
 	outcomes := claim(t, l, w, insert(t, l, 2))
-	if err := l.Bury(t.Context(), w); err != nil {
+	if err := l.Bury(t.Context(), w, store.Death{Crash: true}); err != nil {
 		t.Fatal(err)
 	}
 	frozen := connect(t, dsn)
 	exec(t, frozen, "BEGIN")
 	exec(t, frozen, "SELECT 1 FROM jobs WHERE id = $1 FOR UPDATE", outcomes[0].Job)
 	for i, want := range []int{1, 0} {
-		if n, err := l.Rescue(t.Context(), true); n != want || err != nil {
+		if n, err := l.Rescue(t.Context()); n != want || err != nil {
 			t.Errorf("rescue %d beside a frozen transaction = %d, %v, want %d", i+1, n, err, want)
 		}
 	}
 	exec(t, frozen, "ROLLBACK")
-	if n, err := l.Rescue(t.Context(), true); n != 1 || err != nil {
+	if n, err := l.Rescue(t.Context()); n != 1 || err != nil {
 		t.Errorf("rescue after its end = %d, %v, want 1", n, err)
 	}
 }

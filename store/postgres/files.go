@@ -27,7 +27,7 @@ WITH b AS (
 SELECT count(*) FROM b`
 
 // CreateFile writes a file's row and its blob's. ErrStaleResult when the blob is being collected: the caller publishes its bytes under a new key.
-func (l *Ledger) CreateFile(ctx context.Context, f millrace.File) error {
+func (l *Ledger) CreateFile(ctx context.Context, f millrace.File, _ *store.Idempotency) error {
 	id, ok := parseID(f.ID)
 	if !ok {
 		return fmt.Errorf("create file: %q is not an id", f.ID)

@@ -46,7 +46,7 @@ func TestMalformedIDs(t *testing.T) {
 		if err != nil || len(reply.Lost) != 1 || reply.Lost[0] != odd {
 			t.Errorf("Beat holding %q = %+v, %v, want it lost", id, reply, err)
 		}
-		if err := errors.Join(l.MarkSent(ctx, []store.Delivery{odd}, 1), l.Refence(ctx, []store.Delivery{odd}), l.Bury(ctx, id), l.Leave(ctx, id)); err != nil {
+		if err := errors.Join(l.MarkSent(ctx, []store.Delivery{odd}, 1), l.Refence(ctx, []store.Delivery{odd}), l.Bury(ctx, id, store.Death{Crash: true}), l.Leave(ctx, id)); err != nil {
 			t.Errorf("hints about %q: %v", id, err)
 		}
 		if _, err := l.List(ctx, millrace.DefaultTenant, store.JobFilter{Before: id, Tag: id, Type: id}); err != nil {

@@ -27,7 +27,8 @@ WITH lost AS MATERIALIZED (` + lostSQL + `), w AS (
 SELECT count(*) FROM w`
 
 // Rescue takes running jobs from owners that are dead or unknown. It is run again and again: a claim may commit just after its worker's burial.
-func (l *Ledger) Rescue(ctx context.Context, crash bool) (n int, err error) {
+func (l *Ledger) Rescue(ctx context.Context) (n int, err error) {
+	const crash = false
 	err = again(ctx, "rescue jobs", func() error {
 		return l.pool.QueryRow(ctx, rescueSQL, crash).Scan(&n)
 	})

@@ -76,7 +76,7 @@ func (l *Ledger) Workers(ctx context.Context) ([]millrace.Worker, error) {
 const burySQL = `UPDATE workers SET state = 'dead', buried_at = now() WHERE id = ANY ($1) AND state = 'live'`
 
 // Bury declares a worker dead.
-func (l *Ledger) Bury(ctx context.Context, worker string) error {
+func (l *Ledger) Bury(ctx context.Context, worker string, _ store.Death) error {
 	id, ok := parseID(worker)
 	if !ok {
 		return nil
@@ -98,7 +98,8 @@ func (l *Ledger) bury(ctx context.Context, ids ...pgtype.UUID) (n int, err error
 }
 
 // BuryHost declares dead the workers of a host that cannot live any more.
-func (l *Ledger) BuryHost(ctx context.Context, host string, alive func(millrace.Worker) bool) (int, error) {
+func (l *Ledger) BuryHost(ctx context.Context, host string, alive func(millrace.Worker) bool,
+	_ func(millrace.Worker) store.Death) (int, error) {
 	workers, err := l.Workers(ctx)
 	if err != nil {
 		return 0, err

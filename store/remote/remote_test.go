@@ -160,7 +160,7 @@ func TestBuriedAtReconnect(t *testing.T) {
 	l := openLedger(t, &clock{})
 	_, stop := serve(t, listen(t, path), l)
 	c := dial(t, path)
-	if err := errors.Join(c.Register(t.Context(), w), l.Bury(t.Context(), w.ID)); err != nil {
+	if err := errors.Join(c.Register(t.Context(), w), l.Bury(t.Context(), w.ID, store.Death{Crash: true})); err != nil {
 		t.Fatal(err)
 	}
 	stop()

@@ -13,7 +13,7 @@ import (
 const fileSQL = `SELECT ` + fileColumns + ` FROM files WHERE id = ? AND tenant = ?`
 
 // CreateFile implements store.Files. store.ErrStaleResult means that the blob is being collected: publish the bytes anew.
-func (l *Ledger) CreateFile(ctx context.Context, f millrace.File) error {
+func (l *Ledger) CreateFile(ctx context.Context, f millrace.File, _ *store.Idempotency) error {
 	return l.write(ctx, func(t *tx) error {
 		_, err := scanFile(t.row(fileSQL, f.ID, f.Tenant))
 		if !errors.Is(err, sql.ErrNoRows) {

@@ -47,7 +47,7 @@ func TestReopen(t *testing.T) {
 	if err := l.Register(t.Context(), millrace.Worker{ID: w}); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := l.Rescue(t.Context(), false); err != nil || n != 0 {
+	if n, err := l.Rescue(t.Context()); err != nil || n != 0 {
 		t.Errorf("Rescue with the owner back = %d, %v, want 0", n, err)
 	}
 	reply, err := l.Beat(t.Context(), store.Beat{Worker: w, Running: []store.Holding{{Job: deliveries[0].Job, Fence: 2}}})
@@ -181,7 +181,7 @@ func TestIdle(t *testing.T) {
 		_, beat := l.Beat(t.Context(), store.Beat{Worker: w, MemoryUsed: 1})
 		_, _, lead := l.Lead(t.Context(), "leader", "me", time.Minute)
 		_, silent := l.BurySilent(t.Context(), time.Minute)
-		_, rescue := l.Rescue(t.Context(), true)
+		_, rescue := l.Rescue(t.Context())
 		_, force := l.ForceCancel(t.Context(), time.Second)
 		_, workers := l.Workers(t.Context())
 		_, dying := l.DyingBlobs(t.Context(), time.Hour, 10)

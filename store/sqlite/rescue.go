@@ -14,7 +14,8 @@ const rescuable = `SELECT id, fence FROM jobs INDEXED BY jobs_owner WHERE worker
 
 // Rescue implements store.Upkeep. After a restart of the process that keeps its workers, wait until they have registered again: an owner that is
 // not known counts as dead.
-func (l *Ledger) Rescue(ctx context.Context, crash bool) (int, error) {
+func (l *Ledger) Rescue(ctx context.Context) (int, error) {
+	const crash = false
 	e := ending{state: millrace.Queued, refence: true, crash: crash, word: millrace.AttemptReleased, keep: true}
 	if crash {
 		e.word = millrace.AttemptCrashed

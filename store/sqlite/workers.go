@@ -135,7 +135,7 @@ func (l *Ledger) Workers(ctx context.Context) ([]millrace.Worker, error) {
 }
 
 // Bury implements store.Upkeep.
-func (l *Ledger) Bury(ctx context.Context, worker string) error {
+func (l *Ledger) Bury(ctx context.Context, worker string, _ store.Death) error {
 	return l.write(ctx, func(t *tx) error {
 		_, err := t.exec(`UPDATE workers SET state = 'dead' WHERE id = ?`, worker)
 		return err
@@ -143,7 +143,8 @@ func (l *Ledger) Bury(ctx context.Context, worker string) error {
 }
 
 // BuryHost implements store.Upkeep.
-func (l *Ledger) BuryHost(ctx context.Context, host string, alive func(millrace.Worker) bool) (int, error) {
+func (l *Ledger) BuryHost(ctx context.Context, host string, alive func(millrace.Worker) bool,
+	death func(millrace.Worker) store.Death) (int, error) {
 	workers, err := l.Workers(ctx)
 	if err != nil {
 		return 0, err
@@ -153,7 +154,7 @@ func (l *Ledger) BuryHost(ctx context.Context, host string, alive func(millrace.
 		if w.Host != host || alive(w) {
 			continue
 		}
-		if err := l.Bury(ctx, w.ID); err != nil {
+		if err := l.Bury(ctx, w.ID, death(w)); err != nil {
 			return n, err
 		}
 		n++

@@ -39,7 +39,7 @@ func testBlobShared(f *fixture) {
 	a := f.file()
 	b := f.newFile()
 	b.Blob, b.SHA256, b.Size = a.Blob, a.SHA256, a.Size
-	f.must(f.Ledger.CreateFile(f.ctx, b))
+	f.must(f.Ledger.CreateFile(f.ctx, b, nil))
 	f.must(f.Ledger.DeleteFile(f.ctx, f.tenant, a.ID))
 	f.Age(f, 2*time.Hour)
 	if keys := f.dying(time.Hour); len(keys) != 0 {
@@ -70,7 +70,7 @@ func testBlobPhases(f *fixture) {
 	}
 	reborn := f.newFile()
 	reborn.Blob, reborn.SHA256 = in.Blob, in.SHA256
-	if err := f.Ledger.CreateFile(f.ctx, reborn); !errors.Is(err, store.ErrStaleResult) {
+	if err := f.Ledger.CreateFile(f.ctx, reborn, nil); !errors.Is(err, store.ErrStaleResult) {
 		f.Errorf("CreateFile on a dying blob = %v, want ErrStaleResult", err)
 	}
 	f.wantKnown(in.Blob, true)
@@ -95,7 +95,7 @@ func testBlobTaken(f *fixture) {
 	}
 	again := f.newFile()
 	again.Blob, again.SHA256, again.Size = in.Blob, in.SHA256, in.Size
-	f.must(f.Ledger.CreateFile(f.ctx, again))
+	f.must(f.Ledger.CreateFile(f.ctx, again, nil))
 	f.Age(f, 2*time.Hour)
 	if keys := f.dying(time.Hour); len(keys) != 0 {
 		f.Errorf("dying = %v, want none: a new file refers to it", keys)

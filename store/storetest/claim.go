@@ -126,7 +126,7 @@ func testClaimRefused(f *fixture) {
 
 func testClaimByDead(f *fixture) {
 	j, buried, left := f.queued(), f.worker(), f.worker()
-	f.must(f.Ledger.Bury(f.ctx, buried))
+	f.must(f.Ledger.Bury(f.ctx, buried, store.Death{Crash: true}))
 	f.must(f.Worker.Leave(f.ctx, left))
 	for name, w := range map[string]string{"buried": buried, "unknown": newID(), "gone": left} {
 		if _, err := f.Worker.Claim(f.ctx, w, []store.Delivery{delivery(j)}); !errors.Is(err, store.ErrBuried) {

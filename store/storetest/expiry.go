@@ -86,7 +86,7 @@ func testExpireFiles(f *fixture) {
 		if d == 0 {
 			file.ExpiresAt = time.Time{}
 		}
-		f.must(f.Ledger.CreateFile(f.ctx, file))
+		f.must(f.Ledger.CreateFile(f.ctx, file, nil))
 		return file
 	}
 	needed, a, b := upload(time.Minute), upload(time.Hour), upload(time.Hour)

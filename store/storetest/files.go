@@ -28,8 +28,8 @@ func fileDiff(got, want millrace.File) string {
 func testFile(f *fixture) {
 	want := f.newFile()
 	want.Name = "ünïcode \"quoted\" 'name'.txt"
-	f.must(f.Ledger.CreateFile(f.ctx, want))
-	f.must(f.Ledger.CreateFile(f.ctx, want)) // the repetition after a lost answer
+	f.must(f.Ledger.CreateFile(f.ctx, want, nil))
+	f.must(f.Ledger.CreateFile(f.ctx, want, nil)) // the repetition after a lost answer
 	got, err := f.Ledger.File(f.ctx, f.tenant, want.ID)
 	f.must(err)
 	if diff := fileDiff(got, want); diff != "" {
@@ -37,7 +37,7 @@ func testFile(f *fixture) {
 	}
 	kept := f.newFile()
 	kept.ExpiresAt = time.Time{}
-	f.must(f.Ledger.CreateFile(f.ctx, kept))
+	f.must(f.Ledger.CreateFile(f.ctx, kept, nil))
 	if got, err = f.Ledger.File(f.ctx, f.tenant, kept.ID); err != nil || !got.ExpiresAt.IsZero() {
 		f.Errorf("a file without an end expires at %v, %v", got.ExpiresAt, err)
 	}
@@ -53,7 +53,7 @@ func testListFiles(f *fixture) {
 	}
 	foreign := f.newFile()
 	foreign.Tenant = f.other
-	f.must(f.Ledger.CreateFile(f.ctx, foreign))
+	f.must(f.Ledger.CreateFile(f.ctx, foreign, nil))
 	var got []string
 	for before := ""; ; {
 		page, err := f.Ledger.ListFiles(f.ctx, f.tenant, before, 2)

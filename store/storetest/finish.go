@@ -263,8 +263,8 @@ func testFinishMany(f *fixture) {
 func testFinishInputs(f *fixture) {
 	short, long := f.newFile(), f.newFile()
 	short.ExpiresAt, long.ExpiresAt = f.Now().Add(time.Hour), f.Now().Add(1000*time.Hour)
-	f.must(f.Ledger.CreateFile(f.ctx, short))
-	f.must(f.Ledger.CreateFile(f.ctx, long))
+	f.must(f.Ledger.CreateFile(f.ctx, short, nil))
+	f.must(f.Ledger.CreateFile(f.ctx, long, nil))
 	j := f.running(f.worker(), inputs(short, long))
 	if err := f.Ledger.DeleteFile(f.ctx, f.tenant, short.ID); !errors.Is(err, store.ErrInUse) {
 		f.Fatalf("DeleteFile of a running job's input = %v, want ErrInUse", err)

@@ -206,7 +206,7 @@ func (f *fixture) newFile() millrace.File {
 func (f *fixture) file() millrace.File {
 	f.Helper()
 	file := f.newFile()
-	f.must(f.Ledger.CreateFile(f.ctx, file))
+	f.must(f.Ledger.CreateFile(f.ctx, file, nil))
 	return file
 }
 

@@ -120,7 +120,7 @@ func testBadNeighbour(f *fixture) {
 func testForeignInput(f *fixture) {
 	in := f.newFile()
 	in.Tenant = f.other
-	f.must(f.Ledger.CreateFile(f.ctx, in))
+	f.must(f.Ledger.CreateFile(f.ctx, in, nil))
 	errs := f.Ledger.Insert(f.ctx, []store.NewJob{{Job: f.job(inputs(in))}})
 	if !errors.Is(errs[0], store.ErrInputMissing) {
 		f.Errorf("Insert with another tenant's file = %v, want ErrInputMissing", errs[0])

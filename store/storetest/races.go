@@ -156,12 +156,12 @@ func raceRescueFinish(f *fixture) {
 	for range rounds {
 		w := f.worker()
 		j := f.running(w)
-		f.must(f.Ledger.Bury(f.ctx, w))
+		f.must(f.Ledger.Bury(f.ctx, w, store.Death{Crash: true}))
 		o := f.outcome(j, store.OutcomeSucceeded)
 		o.Outputs = []store.NewOutput{f.output("a.txt")}
 		var won bool
 		together(func() { won = f.finishRacing(o) }, func() {
-			if _, err := f.Ledger.Rescue(f.ctx, true); err != nil {
+			if _, err := f.Ledger.Rescue(f.ctx); err != nil {
 				f.Errorf("Rescue: %v", err)
 			}
 		})
@@ -184,7 +184,7 @@ func raceTakeCollect(f *fixture) {
 				return
 			}
 			if taken = ok; ok {
-				if err := f.Ledger.CreateFile(f.ctx, again); err != nil {
+				if err := f.Ledger.CreateFile(f.ctx, again, nil); err != nil {
 					f.Errorf("CreateFile on a blob just taken: %v", err)
 				}
 			}

@@ -16,7 +16,7 @@ func rescueTests() []test {
 
 func (f *fixture) rescue(crash bool, want int) {
 	f.Helper()
-	n, err := f.Ledger.Rescue(f.ctx, crash)
+	n, err := f.Ledger.Rescue(f.ctx)
 	f.must(err)
 	if n != want {
 		f.Fatalf("Rescue = %d, want %d", n, want)
@@ -27,7 +27,7 @@ func testRescue(f *fixture) {
 	dead, alive := f.worker(), f.worker()
 	lost, kept := f.running(dead), f.running(alive)
 	f.rescue(true, 0)
-	f.must(f.Ledger.Bury(f.ctx, dead))
+	f.must(f.Ledger.Bury(f.ctx, dead, store.Death{Crash: true}))
 	f.rescue(true, 1)
 	f.rescue(true, 0)
 	f.wantState(kept.ID, millrace.Running)
@@ -50,7 +50,7 @@ func testRescue(f *fixture) {
 func testRescueRestart(f *fixture) {
 	w := f.worker()
 	j := f.running(w)
-	f.must(f.Ledger.Bury(f.ctx, w))
+	f.must(f.Ledger.Bury(f.ctx, w, store.Death{Crash: true}))
 	f.rescue(false, 1)
 	got := f.wantState(j.ID, millrace.Queued)
 	if got.Crashes != 0 || got.Attempt != 0 || got.Attempts[0].Outcome != millrace.AttemptReleased {
@@ -62,7 +62,7 @@ func testRescueCanceled(f *fixture) {
 	w, in := f.worker(), f.file()
 	j := f.running(w, inputs(in))
 	f.cancel(j.ID)
-	f.must(f.Ledger.Bury(f.ctx, w))
+	f.must(f.Ledger.Bury(f.ctx, w, store.Death{Crash: true}))
 	f.rescue(true, 1)
 	if got := f.wantCanceled(j.ID); got.Attempt != 0 {
 		f.Errorf("attempt = %d, want 0", got.Attempt)

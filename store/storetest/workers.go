@@ -124,9 +124,9 @@ func testLost(f *fixture) {
 func testBury(f *fixture) {
 	w := newWorker()
 	f.must(f.Worker.Register(f.ctx, w))
-	f.must(f.Ledger.Bury(f.ctx, w.ID))
-	f.must(f.Ledger.Bury(f.ctx, w.ID))
-	f.must(f.Ledger.Bury(f.ctx, newID()))
+	f.must(f.Ledger.Bury(f.ctx, w.ID, store.Death{Crash: true}))
+	f.must(f.Ledger.Bury(f.ctx, w.ID, store.Death{Crash: true}))
+	f.must(f.Ledger.Bury(f.ctx, newID(), store.Death{}))
 	if err := f.Worker.Register(f.ctx, w); !errors.Is(err, store.ErrBuried) {
 		f.Errorf("Register of a buried id = %v, want ErrBuried", err)
 	}
@@ -152,7 +152,7 @@ func testBuryHost(f *fixture) {
 			f.Errorf("alive was asked about %+v", w)
 		}
 		return w.BootID == "boot"
-	})
+	}, func(millrace.Worker) store.Death { return store.Death{} })
 	f.must(err)
 	all := f.workers()
 	if _, dead := all[gone.ID]; n != 1 || dead || len(all) != 2 {

@@ -146,19 +146,19 @@ func (e *embeddedStores) serveWorkers(ctx context.Context, l net.Listener) error
 	return remote.Serve(ctx, l, e.ledger, remote.Hooks{Gone: func(worker string) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
-		if err := e.ledger.Bury(ctx, worker); err != nil {
+		if err := e.ledger.Bury(ctx, worker, store.Death{Crash: true}); err != nil {
 			e.process.log.Warn("cannot bury a dead worker; the leader will", "error", err)
 			return
 		}
 		if !e.reunited.Load() {
 			return // others may not have come back yet; the leader rescues when they had the time to
 		}
-		rescue(ctx, e.ledger, e.process.log, true)
+		rescue(ctx, e.ledger, e.process.log)
 	}})
 }
 
-func rescue(ctx context.Context, ledger store.Ledger, log *slog.Logger, crash bool) {
-	n, err := ledger.Rescue(ctx, crash)
+func rescue(ctx context.Context, ledger store.Ledger, log *slog.Logger) {
+	n, err := ledger.Rescue(ctx)
 	if err != nil {
 		log.Warn("cannot rescue the jobs of dead workers; the leader will", "error", err)
 	} else if n > 0 {
@@ -180,7 +180,7 @@ func (e *embeddedStores) takeOver(ctx context.Context) error {
 		return nil
 	}
 	e.reunited.Store(true)
-	n, err := e.ledger.Rescue(ctx, false)
+	n, err := e.ledger.Rescue(ctx)
 	if n > 0 {
 		e.process.log.Info("jobs that were running when the server ended are queued again", "jobs", n)
 	}

@@ -45,13 +45,13 @@ func buryDead(ctx context.Context, ledger store.Ledger, log *slog.Logger, crash 
 	n, err := ledger.BuryHost(ctx, self.Host, func(w millrace.Worker) bool {
 		start, alive := supervise.ProcessStart(w.PID)
 		return w.BootID == self.BootID && alive && start == w.PIDStart
-	})
+	}, func(millrace.Worker) store.Death { return store.Death{Crash: crash} })
 	if err != nil {
 		log.Warn("cannot bury dead workers; the leader will", "error", err)
 		return
 	}
 	if n > 0 {
-		rescue(ctx, ledger, log, crash)
+		rescue(ctx, ledger, log)
 	}
 }
 
