@@ -49,6 +49,7 @@ var layers = []layer{
 	{"internal/scheduler", "internal/dispatch internal/queue store store/blob", "the leader's work is the ledger's, never a handler's"},
 	{"internal/queue", "internal/batch", "asynq behind our words, and no words of the ledger"},
 	{"internal/metrics", "internal/cache internal/queue store", "figures are read from what keeps them"},
+	{"internal/backup", "store/blob", "a stream of the ledger's copy and the bytes; both come as functions"},
 	{"internal/raster", "tasks", "an image engine fits the interface of its handler and knows nothing else"},
 	{"internal/supervise/graceful", "", "ends an HTTP server, whoever wrote it"},
 	{"internal/supervise", "", "keeps processes alive, whatever they do"},

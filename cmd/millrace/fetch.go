@@ -37,16 +37,22 @@ func fetch(ctx context.Context, c *client.Client, job *client.Job, path string, 
 	return nil
 }
 
-// fetchTo writes beside the target and renames. What is no regular file, such as /dev/null or a pipe, is written to as it is.
-func fetchTo(ctx context.Context, c *client.Client, o client.Output, target string) (err error) {
+// fetchTo writes an output to a file.
+func fetchTo(ctx context.Context, c *client.Client, o client.Output, target string) error {
+	return writeFile(target, 0o666, func(w io.Writer) error { return c.Download(ctx, o, w) })
+}
+
+// writeFile writes beside the target and renames, so that the file appears whole or not at all. What is no regular file, such as /dev/null or a
+// pipe, is written to as it is. The umask takes from mode what it does from any file's.
+func writeFile(target string, mode os.FileMode, write func(io.Writer) error) (err error) {
 	if real, err := filepath.EvalSymlinks(target); err == nil {
 		target = real // the link stays one
 	}
 	if info, err := os.Stat(target); err == nil && !info.Mode().IsRegular() {
-		return fetchInto(ctx, c, o, target)
+		return writeInto(target, write)
 	}
-	// Not os.CreateTemp, whose files are for this user alone: here the umask decides, as for any file.
-	f, err := os.OpenFile(filepath.Join(filepath.Dir(target), ".millrace-"+rand.Text()), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
+	// Not os.CreateTemp, whose files are for this user alone.
+	f, err := os.OpenFile(filepath.Join(filepath.Dir(target), ".millrace-"+rand.Text()), os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
 	if err != nil {
 		return err
 	}
@@ -55,7 +61,7 @@ func fetchTo(ctx context.Context, c *client.Client, o client.Output, target stri
 			err = errors.Join(err, os.Remove(f.Name()))
 		}
 	}()
-	err = c.Download(ctx, o, f)
+	err = write(f)
 	if closeErr := f.Close(); err == nil {
 		err = closeErr
 	}
@@ -65,10 +71,10 @@ func fetchTo(ctx context.Context, c *client.Client, o client.Output, target stri
 	return os.Rename(f.Name(), target)
 }
 
-func fetchInto(ctx context.Context, c *client.Client, o client.Output, target string) error {
+func writeInto(target string, write func(io.Writer) error) error {
 	f, err := os.OpenFile(target, os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
-	return errors.Join(c.Download(ctx, o, f), f.Close())
+	return errors.Join(write(f), f.Close())
 }

@@ -51,12 +51,12 @@ func command() *cobra.Command {
 	root.SetHelpCommand(helpCommand())
 	var server serverFlags
 	serve := boot.Command(boot.Serve)
-	submit, job := submitCommand(&server), jobCommand(&server)
-	for _, cmd := range []*cobra.Command{submit, job} {
+	submit, job, backup := submitCommand(&server), jobCommand(&server), backupCommand(&server)
+	for _, cmd := range []*cobra.Command{submit, job, backup} {
 		cmd.Flags().StringVar(&server.url, "server", "", "the server's URL (default MILLRACE_SERVER, else "+defaultServer+")")
 		cmd.SetUsageTemplate(cmd.UsageTemplate() + clientHelp)
 	}
-	root.AddCommand(serve, submit, job)
+	root.AddCommand(serve, submit, job, backup, restoreCommand())
 	return root
 }
 

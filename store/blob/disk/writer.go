@@ -60,13 +60,20 @@ func (w *writer) Sum() (string, int64) { return hex.EncodeToString(w.sum.Sum(nil
 
 // Commit publishes the bytes. Whatever fails on the way, neither the temporary file nor the published one is left.
 func (w *writer) Commit(ctx context.Context) (string, error) {
+	sum, _ := w.Sum()
+	key := blob.NewKey(sum)
+	if err := w.commit(ctx, key); err != nil {
+		return "", err
+	}
+	return key, nil
+}
+
+func (w *writer) commit(ctx context.Context, key string) error {
 	if w.file == nil {
-		return "", errEnded
+		return errEnded
 	}
 	f := w.file
 	w.file = nil
-	sum, _ := w.Sum()
-	key := blob.NewKey(sum)
 	err := errors.Join(ctx.Err(), w.err)
 	if err == nil {
 		err = w.store.sys.sync(f)
@@ -76,9 +83,9 @@ func (w *writer) Commit(ctx context.Context) (string, error) {
 		err = w.store.publish(f.Name(), key)
 	}
 	if err != nil {
-		return "", errors.Join(fmt.Errorf("publish blob: %w", full(err)), remove(f.Name()))
+		return errors.Join(fmt.Errorf("publish blob: %w", full(err)), remove(f.Name()))
 	}
-	return key, nil
+	return nil
 }
 
 // publish gives the temporary file its final name and makes that name durable.
