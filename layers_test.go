@@ -33,7 +33,7 @@ var layers = []layer{
 	{"web", "", "the page's own files, served by the standard library"},
 
 	{"store/blob/blobtest", "store/blob", "a suite knows the contract, not the stores that it is run on"},
-	{"store/blob/disk", "store/blob", "a blob store adapts one technology and knows no sibling"},
+	{"store/blob/disk", "store/blob internal/fault", "a blob store adapts one technology and knows no sibling"},
 	{"store/blob", "", "the contract of the bytes"},
 	{"store/storetest", "store store/blob", "a suite knows the contract, not the databases that it is run on"},
 	{"store/sqlite", "store internal/batch", "a database adapts one technology and knows no sibling"},
@@ -43,10 +43,10 @@ var layers = []layer{
 
 	{"internal/rest", "internal/dispatch internal/auth internal/media internal/notify internal/supervise/graceful tasks store store/blob",
 		"REST checks, asks and answers; it holds no queue, no SQL and no work"},
-	{"internal/dispatch", "internal/queue internal/batch tasks store", "ledger first, then queue, and nothing of HTTP"},
-	{"internal/worker", "internal/queue internal/batch internal/media internal/notify tasks store store/blob",
+	{"internal/dispatch", "internal/queue internal/batch internal/fault tasks store", "ledger first, then queue, and nothing of HTTP"},
+	{"internal/worker", "internal/queue internal/batch internal/fault internal/media internal/notify tasks store store/blob",
 		"one attempt, from claim to outcome; what the work is comes from tasks"},
-	{"internal/scheduler", "internal/dispatch internal/queue store store/blob", "the leader's work is the ledger's, never a handler's"},
+	{"internal/scheduler", "internal/dispatch internal/queue internal/fault store store/blob", "the leader's work is the ledger's, never a handler's"},
 	{"internal/queue", "internal/batch", "asynq behind our words, and no words of the ledger"},
 	{"internal/metrics", "internal/cache internal/queue store", "figures are read from what keeps them"},
 	{"internal/backup", "store/blob", "a stream of the ledger's copy and the bytes; both come as functions"},
@@ -54,6 +54,7 @@ var layers = []layer{
 	{"internal/supervise/graceful", "", "ends an HTTP server, whoever wrote it"},
 	{"internal/supervise", "", "keeps processes alive, whatever they do"},
 	{"internal/embedded", "", "a Redis in this process, for whoever dials it"},
+	{"internal/fault", "", "names moments of the product and knows nothing of it; empty without its build tag"},
 	{"internal/testenv", "", "services for tests; it must not know what is tested"},
 	{"internal/testrig", "internal/embedded internal/queue internal/dispatch store store/blob store/blob/disk store/sqlite tasks",
 		"the embedded parts put together for tests"},
@@ -63,6 +64,7 @@ var layers = []layer{
 	{"cmd/millrace", "client cmd/internal/boot tasks", "beyond serve the command line is a client of the REST API"},
 	{"cmd", "cmd/internal/boot", "a main is flags, boot and an exit code"},
 	{"e2e", "", "the suite drives the built binaries from outside"},
+	{"chaos", "", "the fault runs drive the built binaries from outside"},
 	{"deploy", "", "the suite reads files"},
 }
 
@@ -83,6 +85,7 @@ var owners = []owner{
 	{"github.com/disintegration/imaging", "internal/raster", "image engines hide behind the handlers' interface"},
 	{"github.com/gen2brain/jpegn", "internal/raster", "image engines hide behind the handlers' interface"},
 	{"github.com/chromedp/chromedp", "", "only tests drive a browser"},
+	{"github.com/Shopify/toxiproxy/v2", "", "only tests cut connections"},
 	{"pgregory.net/rapid", "", "only tests check properties"},
 }
 
@@ -211,7 +214,7 @@ func packages(t *testing.T) map[string][]string {
 // seen opens what go list will read. A result is taken from the test cache unless a file that the test itself opened has changed.
 func seen(t *testing.T) {
 	t.Helper()
-	for _, dir := range []string{"client", "cmd", "deploy", "e2e", "handlers", "internal", "store", "tasks", "web"} {
+	for _, dir := range []string{"chaos", "client", "cmd", "deploy", "e2e", "handlers", "internal", "store", "tasks", "web"} {
 		err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
 			if err == nil && strings.HasSuffix(path, ".go") {
 				_, err = os.Stat(path)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/internal/batch"
+	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/queue"
 	"github.com/millrace/millrace/store"
 	"github.com/millrace/millrace/tasks"
@@ -143,9 +144,11 @@ func (d *Dispatcher) commit(ctx context.Context, job *millrace.Job) (*millrace.J
 	if err := d.insertOne(ctx, row); err != nil {
 		return nil, err
 	}
+	fault.Point(fault.Inserted)
 	if send {
 		d.sends.send(queue.Task{Job: job.ID, Fence: job.Fence, Type: job.Type, Queue: job.Queue})
 	}
+	fault.Point(fault.BeforeAnswer)
 	return job, nil
 }
 
@@ -168,6 +171,7 @@ func (d *Dispatcher) insertOne(ctx context.Context, row store.NewJob) error {
 func (d *Dispatcher) insert(ctx context.Context, rows []store.NewJob) []error {
 	ctx, cancel := context.WithTimeout(ctx, insertTimeout)
 	defer cancel()
+	fault.Point(fault.BeforeInsert)
 	return d.Ledger.Insert(ctx, rows)
 }
 

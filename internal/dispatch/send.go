@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/queue"
 )
 
@@ -81,7 +82,9 @@ func (s *sender) next(ctx context.Context) []queue.Task {
 func (s *sender) enqueue(ctx context.Context, group []queue.Task) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTimeout)
 	defer cancel()
-	return errors.Join(s.queue.Enqueue(ctx, group)...)
+	err := errors.Join(s.queue.Enqueue(ctx, group)...)
+	fault.Point(fault.Enqueued)
+	return err
 }
 
 // window is this process's idea of how full each queue is: what the last refill saw plus what was let through since.

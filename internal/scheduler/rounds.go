@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/store"
 )
 
@@ -152,9 +153,12 @@ func (l *Leader) expire(ctx context.Context) error {
 // holds up no other.
 func (l *Leader) collect(ctx context.Context) error {
 	for {
-		dying, err := l.Ledger.DyingBlobs(ctx, blobGrace, expirePage)
+		dying, err := l.Ledger.DyingBlobs(ctx, fault.Duration("blob-grace", blobGrace), expirePage)
 		if err != nil {
 			return err
+		}
+		if len(dying) > 0 {
+			fault.Point(fault.Marked)
 		}
 		var failed error
 		for _, key := range dying {

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/queue"
 	"github.com/millrace/millrace/store"
 	"github.com/millrace/millrace/store/blob"
@@ -211,6 +212,7 @@ func (l *Leader) work(ctx context.Context, rounds []round, every time.Duration) 
 
 // do does a round. One that fails is logged once and tried again less and less often, up to half a minute.
 func (l *Leader) do(ctx context.Context, r *round) {
+	fault.Point(fault.Leading)
 	err := r.do(ctx)
 	if err == nil {
 		r.fails = 0

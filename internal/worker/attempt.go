@@ -10,6 +10,7 @@ import (
 
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/internal/batch"
+	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/notify"
 	"github.com/millrace/millrace/internal/queue"
 	"github.com/millrace/millrace/store"
@@ -38,6 +39,7 @@ func (w *Worker) handle(ctx context.Context, s *slots, t queue.Task) error {
 		return err
 	}
 	defer s.sem.Release(1)
+	fault.Point(fault.Delivered)
 	claimed, err := w.claim(ctx, store.Delivery{Job: t.Job, Fence: t.Fence})
 	if err != nil || claimed.Job == nil {
 		return err
@@ -106,6 +108,7 @@ func (w *Worker) attempt(typ tasks.Type, c store.Claimed) error {
 	watched := context.AfterFunc(ctx, func() { w.watchStuck(a) })
 	defer watched()
 
+	fault.For(fault.Claimed, c.Job.Tags)
 	result, err := a.run(ctx, typ)
 	var outputs []store.NewOutput
 	if err == nil {
@@ -114,6 +117,7 @@ func (w *Worker) attempt(typ tasks.Type, c store.Claimed) error {
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		err = cause
 	}
+	fault.Point(fault.Published)
 	o := w.outcome(a, result, outputs, err)
 	if o == nil {
 		a.host.discard(true)
@@ -124,6 +128,7 @@ func (w *Worker) attempt(typ tasks.Type, c store.Claimed) error {
 		a.host.discard(true)
 	}
 	won, known := w.finish(o)
+	fault.Point(fault.Finished)
 	if !won || o.Kind != store.OutcomeSucceeded {
 		// When nobody knows whether the outcome was committed, the published bytes may be the job's: the collector decides.
 		a.host.discard(known)
@@ -269,5 +274,10 @@ func (w *Worker) finishGroup(ctx context.Context, group []store.Outcome) []outco
 func (w *Worker) finishNow(ctx context.Context, group []store.Outcome) ([]bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, ledgerTimeout)
 	defer cancel()
-	return w.Ledger.Finish(ctx, group)
+	fault.Point(fault.BeforeOutcome)
+	won, err := w.Ledger.Finish(ctx, group)
+	if lost := fault.Error(fault.OutcomeLost); lost != nil {
+		return nil, lost
+	}
+	return won, err
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/media"
 	"github.com/millrace/millrace/internal/notify"
 	"github.com/millrace/millrace/store"
@@ -103,6 +104,7 @@ func (o *output) Write(p []byte) (int, error) {
 	if room := media.SniffLen - len(o.head); room > 0 {
 		o.head = append(o.head, p[:min(room, len(p))]...)
 	}
+	fault.Point(fault.Writing)
 	n, err := o.w.Write(p)
 	o.err = err
 	return n, err

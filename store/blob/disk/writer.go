@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/store/blob"
 )
 
@@ -76,7 +77,7 @@ func (w *writer) commit(ctx context.Context, key string) error {
 	w.file = nil
 	err := errors.Join(ctx.Err(), w.err)
 	if err == nil {
-		err = w.store.sys.sync(f)
+		err = errors.Join(w.store.sys.sync(f), fault.Error(fault.Fsync))
 	}
 	err = errors.Join(err, f.Close())
 	if err == nil {
@@ -97,6 +98,7 @@ func (s *Store) publish(temp, key string) error {
 	if err := s.sys.rename(temp, path); err != nil {
 		return err
 	}
+	fault.Point(fault.Publishing)
 	if err := s.sys.syncDir(filepath.Dir(path)); err != nil {
 		return errors.Join(err, remove(path))
 	}
