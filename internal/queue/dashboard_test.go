@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/internal/queue"
 )
 
@@ -53,7 +54,7 @@ func TestDashboard(t *testing.T) {
 		for _, l := range list.Queues {
 			pending[l.Queue] = l.Pending
 		}
-		if len(pending) != 6 || pending["cpu.normal"] != 1 {
+		if len(pending) != len(millrace.Queues()) || pending["cpu.normal"] != 1 {
 			t.Errorf("pending by queue = %v", pending)
 		}
 		_, body = get(t, page.Handler, "GET", "/dashboard/api/queues/cpu.normal/pending_tasks")

@@ -6,6 +6,7 @@ const asynqQueues = "asynq:queues" // the set of queues that inspector and dashb
 
 func pendingKey(queue string) string  { return "asynq:{" + queue + "}:pending" }
 func activeKey(queue string) string   { return "asynq:{" + queue + "}:active" }
+func pausedKey(queue string) string   { return "asynq:{" + queue + "}:paused" }
 func archivedKey(queue string) string { return "asynq:{" + queue + "}:archived" }
 
 const pulseKey = "millrace:pulse"

@@ -32,13 +32,14 @@ const (
 
 // ServeConfig is one pool of a worker process.
 type ServeConfig struct {
-	Pool  millrace.Pool
-	Slots int // tasks at the same time
+	Pool  millrace.Pool // one of millrace.Pools, or Quarantine
+	Slots int           // tasks at the same time
 	// Gate waits until the process has room for one more task of this pool, or ctx ends, which it answers with an error. Nothing is taken from
 	// Redis before it answers nil. nil: there is always room.
 	Gate func(ctx context.Context) error
 	// Handler works one task. It returns nil once the ledger has the word, Final(err) for a failure to show on the dashboard, and any other error
-	// only when the ledger was out of reach: then the task comes again. Its context is not asynq's: it ends only when Drain is over.
+	// only when the ledger was out of reach: then the task comes again, and at once after ErrEnded. Its context is not asynq's: it ends only when
+	// Drain is over.
 	Handler func(ctx context.Context, t Task) error
 	Drain   time.Duration // how long running handlers may go on once Serve's context has ended; 30 s
 }
@@ -83,20 +84,16 @@ type server struct {
 	handlers context.Context // of running handlers
 	end      context.CancelFunc
 
-	mu     sync.Mutex
-	undone []Task // taken from Redis after the end
+	giver *giver
 }
 
 func (q *Queue) newServer(ctx context.Context, cfg ServeConfig, w *waker, log *slog.Logger) *server {
 	s := &server{queue: q, cfg: cfg, waker: w, log: log}
+	s.giver = &giver{queue: q, pool: string(cfg.Pool), log: log, tasks: make(chan returned, cfg.Slots)}
 	s.ctx, s.stop = context.WithCancel(ctx)
 	// What runs is ended by this server alone, after the drain: not by ctx, nor by asynq, whose context ends with a lease or a click.
 	s.handlers, s.end = context.WithCancel(context.WithoutCancel(ctx))
-	weights := map[string]int{
-		millrace.QueueName(cfg.Pool, millrace.High):   6,
-		millrace.QueueName(cfg.Pool, millrace.Normal): 3,
-		millrace.QueueName(cfg.Pool, millrace.Low):    1,
-	}
+	weights := weightsOf(cfg.Pool)
 	s.gate = &gate{
 		UniversalClient: q.redis, ctx: s.ctx, free: cfg.Gate, queues: len(weights),
 		matches: isDequeue, log: log, seen: make(chan struct{}),
@@ -112,16 +109,28 @@ func (q *Queue) newServer(ctx context.Context, cfg ServeConfig, w *waker, log *s
 		DelayedTaskCheckInterval: forwardInterval,
 		ShutdownTimeout:          s.drain() + handBack,
 		RetryDelayFunc: func(_ int, err error, _ *asynq.Task) time.Duration {
-			if errors.Is(err, errEnded) {
+			if errors.Is(err, ErrEnded) {
 				return 0
 			}
 			return retryDelay
 		},
-		IsFailure: func(err error) bool { return !errors.Is(err, errEnded) },
+		IsFailure: func(err error) bool { return !errors.Is(err, ErrEnded) },
 		Logger:    &asynqLog{log},
 		LogLevel:  asynq.WarnLevel,
 	})
 	return s
+}
+
+// weightsOf are the queues of a pool, and how often each is asked first.
+func weightsOf(pool millrace.Pool) map[string]int {
+	if pool == millrace.Quarantine {
+		return map[string]int{string(pool): 1}
+	}
+	return map[string]int{
+		millrace.QueueName(pool, millrace.High):   6,
+		millrace.QueueName(pool, millrace.Normal): 3,
+		millrace.QueueName(pool, millrace.Low):    1,
+	}
 }
 
 func (s *server) drain() time.Duration { return cmp.Or(s.cfg.Drain, 30*time.Second) }
@@ -130,6 +139,10 @@ func (s *server) drain() time.Duration { return cmp.Or(s.cfg.Drain, 30*time.Seco
 func (s *server) run() (again bool, err error) {
 	defer s.end()
 	defer s.stop()
+	var giving sync.WaitGroup
+	giving.Go(s.giver.run)
+	defer giving.Wait()
+	defer close(s.giver.tasks)
 	if err := s.asynq.Start(asynq.HandlerFunc(s.handle)); err != nil {
 		return false, err
 	}
@@ -160,11 +173,7 @@ func (s *server) shutdown() {
 	timer := time.AfterFunc(s.drain(), s.end)
 	s.asynq.Shutdown()
 	timer.Stop()
-	s.giveBack(context.WithoutCancel(s.ctx))
 }
-
-// errEnded answers a delivery that came after the end.
-var errEnded = errors.New("this server takes no more work")
 
 func (s *server) handle(ctx context.Context, t *asynq.Task) error {
 	job, fence, err := parsePayload(t.Payload())
@@ -174,31 +183,14 @@ func (s *server) handle(ctx context.Context, t *asynq.Task) error {
 	name, _ := asynq.GetQueueName(ctx)
 	task := Task{Job: job, Fence: fence, Type: t.Type(), Queue: name}
 	if s.ctx.Err() != nil {
-		s.mu.Lock()
-		s.undone = append(s.undone, task)
-		s.mu.Unlock()
-		return errEnded
+		err = ErrEnded
+	} else {
+		err = s.cfg.Handler(s.handlers, task)
 	}
-	return s.cfg.Handler(s.handlers, task)
-}
-
-// giveBack puts tasks that were not started at the head of the line of other servers. asynq itself would take up to five seconds, and a server that
-// still runs; what fails here is left to that.
-func (s *server) giveBack(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
-	defer cancel()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, t := range s.undone {
-		if err := s.queue.inspect.RunTask(t.Queue, t.ID()); err != nil {
-			s.log.Info("a task goes back to its queue late", "job", t.Job, "error", err)
-		}
+	if errors.Is(err, ErrEnded) {
+		s.giver.add(task)
 	}
-	if n := len(s.undone); n > 0 {
-		pipe := s.queue.redis.Pipeline()
-		pushTokens(ctx, pipe, map[string]int{string(s.cfg.Pool): n})
-		_, _ = pipe.Exec(ctx) // others look within a second anyway
-	}
+	return err
 }
 
 // Final marks err as the end of a job: asynq shows the task as failed, in its archive, and does not deliver it again. Final(nil) is nil.
