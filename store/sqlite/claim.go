@@ -17,9 +17,16 @@ var claimSQL = `UPDATE jobs SET
 	progress = NULL,
 	attempts = json_insert(iif(json_array_length(attempts) < ` + strconv.Itoa(millrace.MaxAttemptHistory) + `, attempts, json_remove(attempts, '$[0]')),
 		'$[#]', json_object('n', starts + 1, 'run', run, 'worker', ?3, 'fence', fence + 1, 'started', ?4))
-	WHERE id = ?1 AND fence = ?2 AND state IN ('scheduled', 'queued', 'retrying') AND cancel_at IS NULL
-	AND EXISTS (SELECT 1 FROM workers WHERE id = ?3 AND state = 'live')
+	WHERE id = ?1` + sameFence + ` AND state IN ('scheduled', 'queued', 'retrying') AND cancel_at IS NULL
+	AND ` + workerLives + ` AND ` + notPaused + ` AND ` + inTime + `
 	RETURNING ` + jobColumns
+
+// The guards of a claim, besides the fence and the state.
+const (
+	workerLives = `EXISTS (SELECT 1 FROM workers WHERE id = ?3 AND state = 'live')`
+	notPaused   = `NOT EXISTS (SELECT 1 FROM paused_queues p WHERE p.queue = jobs.queue)`
+	inTime      = `(deadline IS NULL OR deadline > ?4)`
+)
 
 // claimedSQL finds what an earlier call claimed whose answer was lost. The + keeps the planner off the index of owners.
 const claimedSQL = `SELECT ` + jobColumns + ` FROM jobs WHERE id = ? AND fence = ? + 1 AND +worker_id = ? AND state = 'running'

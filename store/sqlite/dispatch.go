@@ -42,11 +42,15 @@ func (l *Ledger) Owed(ctx context.Context, limits map[string]int) ([]store.Owed,
 	if err != nil {
 		return nil, err
 	}
+	paused, err := l.PausedQueues(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var all []store.Owed
 	now := l.now().UnixMilli()
 	for _, queue := range slices.Sorted(maps.Keys(limits)) {
 		limit := limits[queue]
-		if limit <= 0 {
+		if limit <= 0 || slices.Contains(paused, queue) {
 			continue
 		}
 		type due struct {

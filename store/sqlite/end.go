@@ -18,7 +18,7 @@ const endSQL = `UPDATE jobs SET
 	fence       = fence + ?7,
 	attempt     = attempt - ?8,
 	crashes     = crashes + ?9,
-	error       = iif(?13, ?12, error),
+	error       = iif(?13, coalesce(?17, ?12), error),
 	outputs     = ?14,
 	result      = ?15,
 	progress    = coalesce(?16, progress),
@@ -26,8 +26,14 @@ const endSQL = `UPDATE jobs SET
 	expires_at  = iif(?5 OR cancel_at IS NOT NULL, ?3 + retention / 1000000, NULL),
 	worker_id   = NULL,
 	attempts    = json_set(attempts, '$[#-1].ended', ?3, '$[#-1].outcome', ?10, '$[#-1].spent', json(?11), '$[#-1].error', json(?12))
-	WHERE id = ?1 AND fence = ?2 AND state = 'running'
-	RETURNING tenant, state, inputs, cache_key, expires_at`
+	WHERE id = ?1` + sameFence + stillRunning + `
+	RETURNING tenant, state, run, cache_key, expires_at, inputs IS NOT NULL, unique_key, webhook`
+
+// The guards of an attempt's end.
+const (
+	sameFence    = ` AND fence = ?2`
+	stillRunning = ` AND state = 'running'`
+)
 
 // ending says how an attempt ends.
 type ending struct {
@@ -42,6 +48,7 @@ type ending struct {
 	spent   bool
 	error   sql.NullString // of the attempt
 	keep    bool           // the job's own error stays as it is
+	reason  sql.NullString // the job's own error, where it is not the attempt's
 
 	outputs, result, progress sql.NullString
 }
@@ -49,19 +56,16 @@ type ending struct {
 // ended is what became of it.
 type ended struct {
 	won      bool
-	tenant   string
-	state    millrace.State
 	cacheKey string
-	expires  sql.NullInt64
+	final
 }
 
-// end ends an attempt, and lets go of the inputs of a job that is final.
+// end ends an attempt, and with it the run of a job that is final then.
 func (t *tx) end(e ending) (ended, error) {
-	var r ended
-	var inputs sql.NullString
+	r := ended{final: final{job: e.job}}
 	err := t.row(endSQL, e.job, e.fence, t.now, string(e.state), e.state.Final(), t.now+e.delay, number(e.refence), number(!e.spent),
-		number(e.crash), e.word, fmt.Sprint(e.spent), e.error, !e.keep, e.outputs, e.result, e.progress).
-		Scan(&r.tenant, &r.state, &inputs, &r.cacheKey, &r.expires)
+		number(e.crash), e.word, fmt.Sprint(e.spent), e.error, !e.keep, e.outputs, e.result, e.progress, e.reason).
+		Scan(&r.tenant, &r.state, &r.run, &r.cacheKey, &r.expires, &r.inputs, &r.unique, &r.webhook)
 	if errors.Is(err, sql.ErrNoRows) {
 		return ended{}, nil
 	}
@@ -69,8 +73,8 @@ func (t *tx) end(e ending) (ended, error) {
 		return ended{}, fmt.Errorf("end attempt: %w", err)
 	}
 	r.won = true
-	if r.state.Final() && inputs.Valid {
-		err = t.release(e.job, r.expires)
+	if r.state.Final() {
+		err = t.conclude(r.final)
 	}
 	return r, err
 }
@@ -80,16 +84,4 @@ func number(b bool) int64 {
 		return 1
 	}
 	return 0
-}
-
-// release lets go of the files that the job needed. They stay at least as long as the job, so that it can be looked at and retried.
-func (t *tx) release(job string, expires sql.NullInt64) error {
-	if _, err := t.exec(`UPDATE files SET expires_at = ?2 WHERE id IN (SELECT file FROM job_files WHERE job = ?1) AND expires_at < ?2`,
-		job, expires); err != nil {
-		return fmt.Errorf("keep inputs: %w", err)
-	}
-	if _, err := t.exec(`DELETE FROM job_files WHERE job = ?`, job); err != nil {
-		return fmt.Errorf("release inputs: %w", err)
-	}
-	return nil
 }

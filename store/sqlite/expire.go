@@ -22,7 +22,7 @@ func (l *Ledger) ExpireJobs(ctx context.Context, limit int) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("find expired jobs: %w", err)
 	}
-	return l.removeAll(ctx, len(jobs), func(t *tx, i int) (bool, error) {
+	n, err := l.inSteps(ctx, len(jobs), func(t *tx, i int) (bool, error) {
 		var expired bool
 		if err := t.row(`SELECT count(*) FROM jobs WHERE id = ? AND expires_at <= ?`, jobs[i].ID, now).Scan(&expired); err != nil || !expired {
 			return false, err
@@ -34,6 +34,10 @@ func (l *Ledger) ExpireJobs(ctx context.Context, limit int) (int, error) {
 		}
 		return true, t.remove(jobs[i])
 	})
+	if err != nil {
+		return n, fmt.Errorf("remove expired jobs: %w", err)
+	}
+	return n, nil
 }
 
 // ExpireFiles implements store.Upkeep.
@@ -49,7 +53,7 @@ func (l *Ledger) ExpireFiles(ctx context.Context, limit int) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("find expired files: %w", err)
 	}
-	return l.removeAll(ctx, len(files), func(t *tx, i int) (bool, error) {
+	n, err := l.inSteps(ctx, len(files), func(t *tx, i int) (bool, error) {
 		var expired bool
 		if err := t.row(`SELECT count(*) FROM files WHERE id = ? AND expires_at <= ?`, files[i].ID, now).Scan(&expired); err != nil || !expired {
 			return false, err
@@ -59,30 +63,34 @@ func (l *Ledger) ExpireFiles(ctx context.Context, limit int) (int, error) {
 		}
 		return true, t.deleteFile(files[i])
 	})
+	if err != nil {
+		return n, fmt.Errorf("remove expired files: %w", err)
+	}
+	return n, nil
 }
 
-// removal is how many rows one transaction of the clean-up takes, so that it holds up nobody for long.
+// removal is how many rows one transaction of the upkeep takes, so that it holds up nobody for long.
 const removal = 100
 
-// removeAll calls remove for 0 … n-1, some at a time, and says how many were removed.
-func (l *Ledger) removeAll(ctx context.Context, n int, remove func(t *tx, i int) (bool, error)) (int, error) {
+// inSteps calls fn for 0 … n-1, some in each transaction, and says for how many it did something.
+func (l *Ledger) inSteps(ctx context.Context, n int, fn func(t *tx, i int) (bool, error)) (int, error) {
 	total := 0
 	for from := 0; from < n; from += removal {
-		removed := 0
+		did := 0
 		err := l.write(ctx, func(t *tx) error {
 			for i := from; i < min(n, from+removal); i++ {
-				ok, err := remove(t, i)
+				ok, err := fn(t, i)
 				if err != nil {
 					return err
 				}
-				removed += int(number(ok))
+				did += int(number(ok))
 			}
 			return nil
 		})
 		if err != nil {
-			return total, fmt.Errorf("remove what has expired: %w", err)
+			return total, err
 		}
-		total += removed
+		total += did
 	}
 	return total, nil
 }

@@ -12,7 +12,7 @@ var Statements = map[string]struct {
 }{
 	"claim":     {claimSQL, 4},
 	"claimed":   {claimedSQL, 3},
-	"finish":    {endSQL, 16},
+	"finish":    {endSQL, 17},
 	"holds":     {holdsSQL, 3},
 	"mark":      {markSQL, 3},
 	"owed new":  {owedNew, 3},

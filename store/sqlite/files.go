@@ -13,11 +13,15 @@ import (
 const fileSQL = `SELECT ` + fileColumns + ` FROM files WHERE id = ? AND tenant = ?`
 
 // CreateFile implements store.Files. store.ErrStaleResult means that the blob is being collected: publish the bytes anew.
-func (l *Ledger) CreateFile(ctx context.Context, f millrace.File, _ *store.Idempotency) error {
+func (l *Ledger) CreateFile(ctx context.Context, f millrace.File, key *store.Idempotency) error {
+	key = copyKey(key)
 	return l.write(ctx, func(t *tx) error {
 		_, err := scanFile(t.row(fileSQL, f.ID, f.Tenant))
 		if !errors.Is(err, sql.ErrNoRows) {
 			return err // nil: an earlier call whose answer was lost
+		}
+		if err := t.unreplayed(f.Tenant, key); err != nil {
+			return err
 		}
 		if err := t.refer(f.Tenant, f.Blob, f.SHA256, f.Size); err != nil {
 			return fmt.Errorf("create file %s: %w", f.ID, err)
@@ -26,8 +30,11 @@ func (l *Ledger) CreateFile(ctx context.Context, f millrace.File, _ *store.Idemp
 		if !created.Valid {
 			created = sql.NullInt64{Int64: t.now, Valid: true}
 		}
-		_, err = t.exec(insertFileSQL, f.ID, f.Tenant, f.Name, f.Size, f.SHA256, f.ContentType, f.Blob, text(f.Job), created, ms(f.ExpiresAt))
-		return err
+		if _, err := t.exec(insertFileSQL, f.ID, f.Tenant, f.Name, f.Size, f.SHA256, f.ContentType, f.Blob, text(f.Job), created,
+			ms(f.ExpiresAt)); err != nil {
+			return err
+		}
+		return t.keep(f.Tenant, key)
 	})
 }
 

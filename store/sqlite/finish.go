@@ -75,7 +75,7 @@ func prepareResult(o store.Outcome) (r result, err error) {
 	case store.OutcomeRetry:
 		r.state, r.delay = millrace.Retrying, o.Delay.Milliseconds()
 	case store.OutcomeReleased:
-		r.state, r.keep, r.refence = millrace.Queued, true, true
+		r.state, r.keep, r.refence, r.delay = millrace.Queued, o.Error == nil, true, o.Delay.Milliseconds()
 	default:
 		return r, fmt.Errorf("unknown kind %q", o.Kind)
 	}

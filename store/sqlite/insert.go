@@ -19,10 +19,13 @@ var insertSQL = `INSERT INTO jobs (` + jobColumns + `, due_at) VALUES (?` + stri
 type newRow struct {
 	id, tenant, cacheKey string
 	args                 []any
+	key                  *store.Idempotency
+	unique               *millrace.Unique
 	inputs               []string
 	tags                 []string
 	outputs              []newFile
-	expires              time.Time
+	expires              sql.NullInt64
+	final                *final // of a job that is final from the start
 }
 
 // newFile is a file row to write with a job's success.
@@ -34,27 +37,11 @@ type newFile struct {
 
 // Insert implements store.Jobs. All jobs that can be inserted are in one transaction; one that cannot does not reach the database.
 func (l *Ledger) Insert(ctx context.Context, jobs []store.NewJob) []error {
-	errs := make([]error, len(jobs))
-	rows := make([]*newRow, len(jobs))
-	now := l.now()
-	for i, j := range jobs {
-		rows[i], errs[i] = prepareRow(j, now)
-	}
-	refused := make([]error, len(jobs))
-	err := l.write(ctx, func(t *tx) error {
-		for i, row := range rows {
-			if row == nil {
-				continue
-			}
-			err := t.insert(row)
-			if errors.Is(err, store.ErrInputMissing) || errors.Is(err, store.ErrStaleResult) {
-				refused[i], err = err, nil
-			}
-			if err != nil {
-				return fmt.Errorf("insert job: %w", err)
-			}
-		}
-		return nil
+	rows, errs := prepareRows(jobs, l.now())
+	var refused []error
+	err := l.write(ctx, func(t *tx) (err error) {
+		refused, err = t.insertAll(rows)
+		return err
 	})
 	for i := range errs {
 		switch {
@@ -66,6 +53,15 @@ func (l *Ledger) Insert(ctx context.Context, jobs []store.NewJob) []error {
 		}
 	}
 	return errs
+}
+
+// prepareRows translates jobs; a row is nil where there is an error.
+func prepareRows(jobs []store.NewJob, now time.Time) ([]*newRow, []error) {
+	rows, errs := make([]*newRow, len(jobs)), make([]error, len(jobs))
+	for i, j := range jobs {
+		rows[i], errs[i] = prepareRow(j, now)
+	}
+	return rows, errs
 }
 
 func prepareRow(n store.NewJob, now time.Time) (*newRow, error) {
@@ -90,9 +86,12 @@ func prepareRow(n store.NewJob, now time.Time) (*newRow, error) {
 	default:
 		return nil, fmt.Errorf("insert a job that is %s: %w", j.State, store.ErrState)
 	}
-	row := &newRow{id: j.ID, tenant: j.Tenant, tags: j.Tags, expires: j.ExpiresAt}
+	row := &newRow{
+		id: j.ID, tenant: j.Tenant, tags: j.Tags, expires: ms(j.ExpiresAt), key: copyKey(n.Idempotency), unique: j.Unique,
+	}
 	if j.State.Final() {
 		row.cacheKey = j.CacheKey
+		row.final = &final{job: j.ID, tenant: j.Tenant, state: j.State, run: j.Run, expires: row.expires}
 		for i, out := range j.Outputs {
 			row.outputs = append(row.outputs, newFile{Output: out, from: n.From[i]})
 		}
@@ -102,21 +101,62 @@ func prepareRow(n store.NewJob, now time.Time) (*newRow, error) {
 		}
 	}
 	var err error
-	row.args, err = jobArgs(&j, now, due)
+	if row.args, err = jobArgs(&j, now, due); err == nil && row.final != nil {
+		row.final.webhook, err = encode(j.Webhook, j.Webhook == nil)
+	}
 	return row, err
+}
+
+// insertAll inserts rows in order and answers why some were refused. Its own error is the database's: then nothing may be committed.
+func (t *tx) insertAll(rows []*newRow) ([]error, error) {
+	refused := make([]error, len(rows))
+	for i, row := range rows {
+		if row == nil {
+			continue
+		}
+		err := t.insert(row)
+		if isRefusal(err) {
+			refused[i], err = err, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("insert job: %w", err)
+		}
+	}
+	return refused, nil
+}
+
+// isRefusal says whether the error is the row's own affair.
+func isRefusal(err error) bool {
+	var replayed *store.ReplayedError
+	var held *store.HeldError
+	return errors.Is(err, store.ErrInputMissing) || errors.Is(err, store.ErrStaleResult) || errors.As(err, &replayed) || errors.As(err, &held)
 }
 
 // insert looks before it writes: nobody else writes between the two, and so a refused job leaves nothing to undo.
 func (t *tx) insert(row *newRow) error {
 	if err := t.check(row); err != nil {
-		known := 0
-		if e := t.row(`SELECT count(*) FROM jobs WHERE id = ?`, row.id).Scan(&known); e != nil || known > 0 {
+		known, e := t.known(row.id)
+		if e != nil || known { // there already: an earlier call whose answer was lost
 			return e
 		}
 		return err
 	}
 	n, err := t.exec(insertSQL, row.args...)
-	if err != nil || n == 0 { // there already: an earlier call whose answer was lost
+	if err != nil || n == 0 { // there already
+		return err
+	}
+	return t.attach(row)
+}
+
+// known says whether there is a job of that id.
+func (t *tx) known(id string) (known bool, err error) {
+	err = t.row(`SELECT EXISTS (SELECT 1 FROM jobs WHERE id = ?)`, id).Scan(&known)
+	return known, err
+}
+
+// attach writes what belongs to a job that was inserted just now.
+func (t *tx) attach(row *newRow) error {
+	if err := t.keep(row.tenant, row.key); err != nil {
 		return err
 	}
 	for _, tag := range row.tags {
@@ -124,17 +164,30 @@ func (t *tx) insert(row *newRow) error {
 			return err
 		}
 	}
-	if err := t.hold(row.id, row.inputs); err != nil {
+	if row.final == nil {
+		if err := t.take(row.tenant, row.id, row.unique); err != nil {
+			return err
+		}
+		return t.hold(row.id, row.inputs)
+	}
+	if err := t.writeOutputs(row.tenant, row.id, row.outputs, row.expires); err != nil {
 		return err
 	}
-	if err := t.writeOutputs(row.tenant, row.id, row.outputs, ms(row.expires)); err != nil {
+	if err := t.remember(row.tenant, row.cacheKey, row.id); err != nil {
 		return err
 	}
-	return t.remember(row.tenant, row.cacheKey, row.id)
+	return t.conclude(*row.final)
 }
 
-// check says whether the files that the row needs are there; it fills in the blobs of a cached job's outputs.
+// check says whether the row may be written. The idempotency key comes first: its repetition must hear the same, whatever else has changed.
+// check also fills in the blobs of a cached job's outputs.
 func (t *tx) check(row *newRow) error {
+	if err := t.unreplayed(row.tenant, row.key); err != nil {
+		return err
+	}
+	if err := t.free(row.tenant, row.id, row.unique); err != nil {
+		return err
+	}
 	for _, file := range row.inputs {
 		if err := t.input(row.tenant, file); err != nil {
 			return err

@@ -37,24 +37,36 @@ func (l *Ledger) Cancel(ctx context.Context, tenant, id string) (*millrace.Job, 
 			_, err := t.exec(`UPDATE jobs SET cancel_at = ? WHERE id = ? AND state = 'running' AND cancel_at IS NULL`, t.now, id)
 			return err
 		}
-		return t.cancelIdle(j)
+		return t.cancelIdle(id)
 	})
 }
 
-func (t *tx) cancelIdle(j *millrace.Job) error {
-	if _, err := t.exec(`UPDATE jobs SET state = 'canceled', fence = fence + 1, due_at = NULL, sent_gen = 0,
-		cancel_at = ?2, finished_at = ?2, expires_at = ?2 + retention / 1000000
-		WHERE id = ?1 AND state IN ('scheduled', 'waiting', 'queued', 'retrying')`, j.ID, t.now); err != nil {
+const cancelIdleSQL = `UPDATE jobs SET state = 'canceled', fence = fence + 1, due_at = NULL, sent_gen = 0,
+	cancel_at = ?2, finished_at = ?2, expires_at = ?2 + retention / 1000000
+	WHERE id = ?1 AND state IN ('scheduled', 'waiting', 'queued', 'retrying') RETURNING ` + finalColumns
+
+func (t *tx) cancelIdle(id string) error {
+	f, err := scanFinal(t.row(cancelIdleSQL, id, t.now))
+	if err != nil {
 		return err
 	}
-	return t.release(j.ID, sql.NullInt64{Int64: t.now + j.Retention.Milliseconds(), Valid: true})
+	return t.conclude(f)
 }
+
+const retrySQL = `UPDATE jobs SET state = 'queued', run = run + 1, attempt = 0, crashes = 0, fence = fence + 1, due_at = ?2, run_at = ?2, sent_gen = 0,
+	queue = coalesce(home, queue), home = NULL, deadline = iif(deadline <= ?2, NULL, deadline),
+	error = NULL, result = NULL, outputs = NULL, progress = NULL,
+	started_at = NULL, finished_at = NULL, expires_at = NULL, cancel_at = NULL
+	WHERE id = ?1 AND state IN ('failed', 'canceled')`
 
 // Retry implements store.Jobs.
 func (l *Ledger) Retry(ctx context.Context, tenant, id string) (*millrace.Job, error) {
 	return l.change(ctx, tenant, id, func(t *tx, j *millrace.Job) error {
 		if j.State != millrace.Failed && j.State != millrace.Canceled {
 			return fmt.Errorf("retry a job that is %s: %w", j.State, store.ErrState)
+		}
+		if err := t.free(tenant, id, j.Unique); err != nil {
+			return err
 		}
 		var files []string
 		for _, in := range j.Inputs {
@@ -66,10 +78,10 @@ func (l *Ledger) Retry(ctx context.Context, tenant, id string) (*millrace.Job, e
 		if err := t.dropOutputs(id, j.Outputs); err != nil {
 			return err
 		}
-		if _, err := t.exec(`UPDATE jobs SET state = 'queued', run = run + 1, attempt = 0, fence = fence + 1, due_at = ?2, run_at = ?2, sent_gen = 0,
-			error = NULL, result = NULL, outputs = NULL, progress = NULL,
-			started_at = NULL, finished_at = NULL, expires_at = NULL, cancel_at = NULL
-			WHERE id = ?1 AND state IN ('failed', 'canceled')`, id, t.now); err != nil {
+		if _, err := t.exec(retrySQL, id, t.now); err != nil {
+			return err
+		}
+		if err := t.take(tenant, id, j.Unique); err != nil {
 			return err
 		}
 		return t.hold(id, files)
@@ -131,6 +143,9 @@ func (t *tx) remove(j *millrace.Job) error {
 		}
 	}
 	if _, err := t.exec(`DELETE FROM results WHERE tenant = ? AND cache_key = ? AND job = ?`, j.Tenant, j.CacheKey, j.ID); err != nil {
+		return err
+	}
+	if _, err := t.exec(`DELETE FROM webhook_deliveries WHERE job = ?`, j.ID); err != nil {
 		return err
 	}
 	_, err := t.exec(`DELETE FROM jobs WHERE id = ?`, j.ID)

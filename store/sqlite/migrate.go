@@ -54,8 +54,9 @@ func migrateOne(ctx context.Context, conn *sql.Conn, steps []string) (more bool,
 	if err := conn.QueryRowContext(ctx, `PRAGMA user_version`).Scan(&version); err != nil {
 		return false, err
 	}
-	if version > len(steps) {
-		return false, fmt.Errorf("%w: schema %d, this program knows %d", store.ErrNewerSchema, version, len(steps))
+	// A schema serves the programs of the one before it, so one step ahead is fine: the next program is being rolled out.
+	if version > len(steps)+1 {
+		return false, fmt.Errorf("%w: schema %d, this program works on %d at most", store.ErrNewerSchema, version, len(steps)+1)
 	}
 	if more = version < len(steps); more {
 		text, err := migrations.ReadFile(steps[version])

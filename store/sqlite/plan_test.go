@@ -57,7 +57,7 @@ func TestPlans(t *testing.T) {
 		"mark":      byID,
 		"owed new":  "SEARCH jobs USING INDEX jobs_owed (queue=? AND sent_gen=? AND due_at<?)",
 		"owed old":  "SEARCH jobs USING INDEX jobs_owed (queue=? AND sent_gen>? AND sent_gen<?)",
-		"rescuable": "jobs USING INDEX jobs_owner (worker_id>?)",
+		"rescuable": "SEARCH j USING INDEX jobs_owner (worker_id>?)",
 		"list":      "SEARCH jobs USING INDEX jobs_list (tenant=? AND id<?)",
 		"list tag":  "job_tags USING PRIMARY KEY (tenant=? AND tag=? AND job<?)",
 		"later":     "SEARCH jobs USING INDEX jobs_owed (queue=? AND sent_gen=? AND due_at>?)",
@@ -71,7 +71,7 @@ func TestPlans(t *testing.T) {
 			if !strings.Contains(plan, want[name]) {
 				t.Errorf("%s, %s: plan is\n%s\nwant %s", name, moment, plan, want[name])
 			}
-			if strings.Contains(plan, "SCAN jobs") && name != "rescuable" || strings.Contains(plan, "TEMP B-TREE") && name != "list tag" {
+			if strings.Contains(plan, "SCAN ") || strings.Contains(plan, "TEMP B-TREE") && name != "list tag" {
 				t.Errorf("%s, %s: plan scans or sorts:\n%s", name, moment, plan)
 			}
 		}

@@ -12,7 +12,8 @@ import (
 // jobColumns are those of millrace.Job, in the order that scanJob and jobArgs use.
 const jobColumns = `id, tenant, type, state, priority, queue, fence, worker_id, run, attempt, max_attempts, starts, crashes, cached, cache_key,
 	timeout, retention, created_at, run_at, started_at, finished_at, expires_at, cancel_at,
-	backoff, inputs, tags, progress, error, outputs, attempts, metadata, params, result`
+	backoff, inputs, tags, progress, error, outputs, attempts, metadata, params, result,
+	deadline, unique_key, unique_ttl, webhook, schedule`
 
 // attempt is an entry of the history as it is stored: short, and with the fence, by which a repeated outcome is recognised.
 type attempt struct {
@@ -39,8 +40,11 @@ func at(n sql.NullInt64) time.Time {
 	if !n.Valid {
 		return time.Time{}
 	}
-	return time.UnixMilli(n.Int64).UTC()
+	return instant(n.Int64)
 }
+
+// instant is a stored time that is never NULL.
+func instant(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
 
 // text is NULL for the empty string.
 func text[T ~string | ~[]byte](s T) sql.NullString {
@@ -58,7 +62,7 @@ func encode[T any](v T, empty bool) (sql.NullString, error) {
 
 // jobArgs are the values of jobColumns, then due_at. It runs in the caller's goroutine: the writer's is for SQLite alone.
 func jobArgs(j *millrace.Job, now time.Time, due sql.NullInt64) (args []any, err error) {
-	var backoff, inputs, tags, progress, jobError, outputs, attempts sql.NullString
+	var backoff, inputs, tags, progress, jobError, outputs, attempts, webhook sql.NullString
 	for _, e := range []struct {
 		to  *sql.NullString
 		enc func() (sql.NullString, error)
@@ -70,6 +74,7 @@ func jobArgs(j *millrace.Job, now time.Time, due sql.NullInt64) (args []any, err
 		{&jobError, func() (sql.NullString, error) { return encode(j.Error, j.Error == nil) }},
 		{&outputs, func() (sql.NullString, error) { return encode(j.Outputs, len(j.Outputs) == 0) }},
 		{&attempts, func() (sql.NullString, error) { return text("[]"), nil }},
+		{&webhook, func() (sql.NullString, error) { return encode(j.Webhook, j.Webhook == nil) }},
 	} {
 		if *e.to, err = e.enc(); err != nil {
 			return nil, fmt.Errorf("encode job %s: %w", j.ID, err)
@@ -82,29 +87,42 @@ func jobArgs(j *millrace.Job, now time.Time, due sql.NullInt64) (args []any, err
 	if runAt.IsZero() {
 		runAt = now
 	}
+	uniqueKey, uniqueTTL := uniqueColumns(j.Unique)
 	return []any{
 		j.ID, j.Tenant, j.Type, string(j.State), string(j.Priority), j.Queue, j.Fence, text(j.WorkerID), int64(j.Run), int64(j.Attempt),
 		int64(j.MaxAttempts), int64(j.Starts), int64(j.Crashes), j.Cached, j.CacheKey, int64(j.Timeout), int64(j.Retention),
 		ms(created), ms(runAt), ms(j.StartedAt), ms(j.FinishedAt), ms(j.ExpiresAt), ms(j.CancelAt),
 		backoff, inputs, tags, progress, jobError, outputs, attempts, text(j.Metadata), text(j.Params), text(j.Result),
+		ms(j.Deadline), uniqueKey, uniqueTTL, webhook, text(j.Schedule),
 		due,
 	}, nil
+}
+
+func uniqueColumns(u *millrace.Unique) (key sql.NullString, ttl sql.NullInt64) {
+	if u != nil {
+		key, ttl = sql.NullString{String: u.Key, Valid: true}, sql.NullInt64{Int64: int64(u.TTL), Valid: true}
+	}
+	return key, ttl
 }
 
 // scanJob reads jobColumns.
 func scanJob(row scanner) (*millrace.Job, error) {
 	var j millrace.Job
-	var worker, inputs, tags, progress, jobError, outputs, metadata, params, result sql.NullString
+	var worker, inputs, tags, progress, jobError, outputs, metadata, params, result, uniqueKey, webhook, schedule sql.NullString
 	var backoff, attempts string
 	var timeout, retention int64
-	var created, runAt, started, finished, expires, cancel sql.NullInt64
+	var created, runAt, started, finished, expires, cancel, deadline, uniqueTTL sql.NullInt64
 	if err := row.Scan(&j.ID, &j.Tenant, &j.Type, &j.State, &j.Priority, &j.Queue, &j.Fence, &worker, &j.Run, &j.Attempt,
 		&j.MaxAttempts, &j.Starts, &j.Crashes, &j.Cached, &j.CacheKey, &timeout, &retention,
 		&created, &runAt, &started, &finished, &expires, &cancel,
-		&backoff, &inputs, &tags, &progress, &jobError, &outputs, &attempts, &metadata, &params, &result); err != nil {
+		&backoff, &inputs, &tags, &progress, &jobError, &outputs, &attempts, &metadata, &params, &result,
+		&deadline, &uniqueKey, &uniqueTTL, &webhook, &schedule); err != nil {
 		return nil, err
 	}
-	j.WorkerID = worker.String
+	j.WorkerID, j.Schedule, j.Deadline = worker.String, schedule.String, at(deadline)
+	if uniqueKey.Valid {
+		j.Unique = &millrace.Unique{Key: uniqueKey.String, TTL: time.Duration(uniqueTTL.Int64)}
+	}
 	j.Timeout, j.Retention = time.Duration(timeout), time.Duration(retention)
 	j.CreatedAt, j.RunAt, j.StartedAt = at(created), at(runAt), at(started)
 	j.FinishedAt, j.ExpiresAt, j.CancelAt = at(finished), at(expires), at(cancel)
@@ -121,6 +139,7 @@ func scanJob(row scanner) (*millrace.Job, error) {
 		{"error", jobError.String, into(&j.Error)},
 		{"outputs", outputs.String, into(&j.Outputs)},
 		{"attempts", attempts, into(&history)},
+		{"webhook", webhook.String, into(&j.Webhook)},
 	} {
 		if d.text == "" || d.text == "[]" {
 			continue

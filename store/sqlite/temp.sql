@@ -15,7 +15,9 @@ CREATE TEMP TABLE workers (
     started_at    INTEGER NOT NULL,
     beat_at       INTEGER NOT NULL,
     beat          INTEGER NOT NULL,
-    state         TEXT NOT NULL -- live or dead
+    state         TEXT NOT NULL, -- live or dead
+    crash         INTEGER NOT NULL DEFAULT 0, -- how the dead one ended
+    detail        TEXT NOT NULL DEFAULT ''
 ) WITHOUT ROWID;
 CREATE TEMP TABLE leases (
     name    TEXT PRIMARY KEY,

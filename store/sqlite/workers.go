@@ -70,13 +70,17 @@ func (l *Ledger) Beat(ctx context.Context, b store.Beat) (store.BeatReply, error
 				return fmt.Errorf("beat for job %s: %w", h.Job, err)
 			}
 		}
-		return nil
+		return t.row(quarantineSQL, t.now).Scan(&reply.Quarantine)
 	})
 	if err != nil {
 		return store.BeatReply{}, err
 	}
 	return reply, nil
 }
+
+// quarantineSQL says whether a due job waits in quarantine, which is not paused.
+const quarantineSQL = `SELECT EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_owed WHERE queue = 'quarantine' AND due_at <= ?
+	AND ` + notPaused + `)`
 
 // The + keeps the planner off the index of owners, in which one worker may have many rows.
 const holdsSQL = `SELECT cancel_at IS NOT NULL FROM jobs WHERE id = ? AND fence = ? AND +worker_id = ? AND state = 'running'`
@@ -135,9 +139,9 @@ func (l *Ledger) Workers(ctx context.Context) ([]millrace.Worker, error) {
 }
 
 // Bury implements store.Upkeep.
-func (l *Ledger) Bury(ctx context.Context, worker string, _ store.Death) error {
+func (l *Ledger) Bury(ctx context.Context, worker string, d store.Death) error {
 	return l.write(ctx, func(t *tx) error {
-		_, err := t.exec(`UPDATE workers SET state = 'dead' WHERE id = ?`, worker)
+		_, err := t.exec(`UPDATE workers SET state = 'dead', crash = ?, detail = ? WHERE id = ? AND state = 'live'`, d.Crash, d.Detail, worker)
 		return err
 	})
 }
