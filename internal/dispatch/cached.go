@@ -42,9 +42,29 @@ func (d *Dispatcher) cacheKey(ctx context.Context, t tasks.Type, job *millrace.J
 
 // fromCache finishes the job with an earlier one's result. No hit answers nil, nil. The row of a hit is committed like any other, so that ids,
 // lists and retention behave alike.
-func (d *Dispatcher) fromCache(ctx context.Context, job *millrace.Job) (*millrace.Job, error) {
-	if job.State != millrace.Queued {
-		return nil, nil // it is to run later; what is cached then is not known now
+func (d *Dispatcher) fromCache(ctx context.Context, job *millrace.Job, key *Key) (*millrace.Job, error) {
+	r, ok := d.lookup(ctx, job)
+	if !ok {
+		return nil, nil
+	}
+	row := cachedRow(*job, r)
+	hit := row.Job
+	row.Idempotency = key.idempotency(hit)
+	err := d.insertOne(ctx, row)
+	if errors.Is(err, store.ErrStaleResult) {
+		d.Results.Invalidate(ctx, job.Tenant+"/"+job.CacheKey)
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return hit, nil
+}
+
+// lookup finds what an earlier job computed.
+func (d *Dispatcher) lookup(ctx context.Context, job *millrace.Job) (r store.Result, ok bool) {
+	if job.State != millrace.Queued || job.CacheKey == "" {
+		return r, false // one that is to run later: what is cached then is not known now
 	}
 	raw, err := d.Results.Get(ctx, job.Tenant+"/"+job.CacheKey, func(ctx context.Context) ([]byte, error) {
 		r, err := d.Ledger.Result(ctx, job.Tenant, job.CacheKey)
@@ -57,37 +77,23 @@ func (d *Dispatcher) fromCache(ctx context.Context, job *millrace.Job) (*millrac
 		if !errors.Is(err, store.ErrNotFound) {
 			d.Log.Warn("result cache lookup failed", "error", err)
 		}
-		return nil, nil
+		return r, false
 	}
-	var r store.Result
-	if err := json.Unmarshal(raw, &r); err != nil {
-		return nil, nil
-	}
-	hit := cachedJob(*job, r)
-	row := store.NewJob{Job: hit}
-	for _, out := range r.Outputs {
-		row.From = append(row.From, out.File)
-	}
-	err = d.insertOne(ctx, row)
-	if errors.Is(err, store.ErrStaleResult) {
-		d.Results.Invalidate(ctx, job.Tenant+"/"+job.CacheKey)
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return hit, nil
+	return r, json.Unmarshal(raw, &r) == nil
 }
 
-func cachedJob(job millrace.Job, r store.Result) *millrace.Job {
+// cachedRow is the row of a job that is over before it began.
+func cachedRow(job millrace.Job, r store.Result) store.NewJob {
 	job.State, job.Cached, job.Result = millrace.Succeeded, true, r.Result
 	job.StartedAt, job.FinishedAt = job.CreatedAt, job.CreatedAt
 	job.ExpiresAt = job.CreatedAt.Add(job.Retention)
+	row := store.NewJob{Job: &job}
 	for _, out := range r.Outputs {
+		row.From = append(row.From, out.File)
 		out.File = newID()
 		job.Outputs = append(job.Outputs, out)
 	}
-	return &job
+	return row
 }
 
 // fileIndex remembers the SHA-256 of files by id, which never changes. That a file still exists is checked by the insert.

@@ -128,16 +128,32 @@ func (d *Dispatcher) Submit(ctx context.Context, spec Spec) (*millrace.Job, erro
 		if err := d.cacheKey(ctx, t, job); err != nil {
 			return nil, err
 		}
-		if hit, err := d.fromCache(ctx, job); hit != nil || err != nil {
+		if hit, err := d.fromCache(ctx, job, spec.Key); hit != nil || err != nil {
 			return hit, err
 		}
 	}
-	return d.commit(ctx, job)
+	return d.commit(ctx, job, spec.Key)
 }
 
-func (d *Dispatcher) commit(ctx context.Context, job *millrace.Job) (*millrace.Job, error) {
+// Prepare makes the row of a job that somebody else commits: the scheduler, with the tick that asks for it. Nothing is written or sent; the job is
+// owed as soon as its row is there. A refusal is Invalid, with pointers into the job. Whether the inputs exist is for the ledger to say
+// (store.ErrInputMissing), and the result cache is not asked: what is to run again and again is run.
+func (d *Dispatcher) Prepare(ctx context.Context, spec Spec) (store.NewJob, error) {
+	t, job, err := d.prepare(spec)
+	if err != nil {
+		return store.NewJob{}, err
+	}
+	if wantsCache(spec, t) && len(job.Inputs) > 0 {
+		if err := d.cacheKey(ctx, t, job); err != nil && !errors.Is(err, store.ErrInputMissing) {
+			return store.NewJob{}, err
+		}
+	}
+	return store.NewJob{Job: job, Idempotency: spec.Key.idempotency(job)}, nil
+}
+
+func (d *Dispatcher) commit(ctx context.Context, job *millrace.Job, key *Key) (*millrace.Job, error) {
 	send := job.State == millrace.Queued && d.window.take(job.Queue)
-	row := store.NewJob{Job: job}
+	row := store.NewJob{Job: job, Idempotency: key.idempotency(job)}
 	if send {
 		row.DispatchAfter = grace
 	}

@@ -354,3 +354,27 @@ func TestOneBadNeighbourFailsAlone(t *testing.T) {
 	}
 	callers.Wait()
 }
+
+// TestPrepare makes the row that a scheduler commits with its tick.
+func TestPrepare(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, 0)
+	file := f.File("a", []byte("a"))
+	spec := dispatch.Spec{Tenant: millrace.DefaultTenant, Type: "test.echo", Inputs: []millrace.Input{{File: file.ID}}, Schedule: "nightly",
+		Unique: &millrace.Unique{Key: "one at a time"}}
+	row, err := f.Prepare(t.Context(), spec)
+	if err != nil || row.State != millrace.Queued || row.Schedule != "nightly" || row.Unique.Key != "one at a time" || row.CacheKey == "" || row.DispatchAfter != 0 {
+		t.Fatalf("Prepare = %+v, %v", row, err)
+	}
+	if jobs, err := f.Ledger.List(t.Context(), millrace.DefaultTenant, store.JobFilter{Limit: 1}); err != nil || len(jobs) != 0 {
+		t.Errorf("Prepare wrote %v, %v", jobs, err)
+	}
+	spec.Inputs = []millrace.Input{{File: "0198c0de-0000-7000-8000-000000000000"}}
+	if row, err = f.Prepare(t.Context(), spec); err != nil || row.CacheKey != "" {
+		t.Errorf("Prepare with a missing input = %+v, %v, want a row that the ledger refuses", row, err)
+	}
+	spec.Type = "no.such"
+	if _, err = f.Prepare(t.Context(), spec); millrace.KindOf(err) != millrace.Invalid {
+		t.Errorf("Prepare of an unknown type = %v", err)
+	}
+}

@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net/url"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/internal/strict"
 	"github.com/millrace/millrace/tasks"
 )
 
@@ -24,7 +27,9 @@ const (
 	MaxTags            = 20
 	MaxTagLength       = 64                   // characters
 	MaxDelay           = 366 * 24 * time.Hour // how far ahead a job may be scheduled
+	MaxUniqueKey       = 255                  // characters
 	maxBackoff         = 24 * time.Hour
+	maxURL             = 2048 // bytes
 )
 
 // DefaultBackoff is the wait between attempts of a job that asks for nothing else.
@@ -35,6 +40,11 @@ func DefaultBackoff() millrace.Backoff {
 // prepare checks a spec and makes the job's row of it. It reads nothing but the spec.
 func (d *Dispatcher) prepare(spec Spec) (tasks.Type, *millrace.Job, error) {
 	t, ok := d.Types.Get(spec.Type)
+	if !ok && laterType(spec.Type) {
+		e := millrace.InvalidField("/type", "is not available in this release")
+		e.Code = millrace.CodeNotAvailable
+		return t, nil, e
+	}
 	if !ok {
 		return t, nil, millrace.InvalidField("/type", "must be one of the task types in GET /v1/task-types, not %q", clip(spec.Type))
 	}
@@ -42,76 +52,73 @@ func (d *Dispatcher) prepare(spec Spec) (tasks.Type, *millrace.Job, error) {
 	if err != nil {
 		return t, nil, err
 	}
-	var e fieldErrors
-	e.check(len(spec.Inputs) >= t.MinInputs && len(spec.Inputs) <= t.MaxInputs, "/input", "%s takes %s, not %d",
+	var e fields
+	e.Check(len(spec.Inputs) >= t.MinInputs && len(spec.Inputs) <= t.MaxInputs, "/input", "%s takes %s, not %d",
 		t.Name, count(t.MinInputs, t.MaxInputs), len(spec.Inputs))
 	now := d.Now()
 	job := &millrace.Job{
 		ID: newID(), Tenant: spec.Tenant, Type: t.Name, State: millrace.Queued, Params: params, Inputs: spec.Inputs,
-		Run: 1, CreatedAt: now.UTC().Truncate(time.Millisecond),
+		Run: 1, CreatedAt: now.UTC().Truncate(time.Millisecond), Schedule: spec.Schedule,
 	}
 	e.priority(job, spec, t)
 	e.limits(job, spec)
 	e.labels(job, spec)
 	e.start(job, spec, now)
+	e.unique(job, spec)
+	e.webhook(job, spec)
 	job.Backoff = e.backoff(spec.Backoff)
-	return t, job, e.err()
+	return t, job, e.Err()
 }
 
-// fieldErrors gathers every wrong field of a spec, so that a caller can mend them all at once.
-type fieldErrors []millrace.FieldError
+// fields gathers what is wrong in a spec.
+type fields struct{ strict.Fields }
 
-func (e *fieldErrors) check(ok bool, pointer, format string, args ...any) {
-	if !ok {
-		*e = append(*e, millrace.FieldError{Pointer: pointer, Detail: fmt.Sprintf(format, args...)})
+// laterType says whether a task type is one that the contract names and this release does not have.
+func laterType(name string) bool {
+	switch name {
+	case "file.archive", "compute.query", "compute.wasm":
+		return true
 	}
+	return false
 }
 
-func (e *fieldErrors) err() error {
-	if len(*e) == 0 {
-		return nil
-	}
-	first := (*e)[0]
-	return &millrace.Error{Kind: millrace.Invalid, Detail: first.Pointer + " " + first.Detail, Fields: *e}
-}
-
-func (e *fieldErrors) priority(job *millrace.Job, spec Spec, t tasks.Type) {
+func (e *fields) priority(job *millrace.Job, spec Spec, t tasks.Type) {
 	job.Priority = spec.Priority
 	switch spec.Priority {
 	case "":
 		job.Priority = millrace.Normal
 	case millrace.High, millrace.Normal, millrace.Low:
 	default:
-		e.check(false, "/priority", "must be high, normal or low, not %q", clip(string(spec.Priority)))
+		e.Check(false, "/priority", "must be high, normal or low, not %q", clip(string(spec.Priority)))
 	}
 	job.Queue = millrace.QueueName(t.Pool, job.Priority)
 }
 
-func (e *fieldErrors) limits(job *millrace.Job, spec Spec) {
+func (e *fields) limits(job *millrace.Job, spec Spec) {
 	job.Timeout = orDefault(spec.Timeout, DefaultTimeout)
-	e.check(job.Timeout >= time.Millisecond && job.Timeout <= MaxTimeout, "/timeout", "must be between 1ms and %s", MaxTimeout)
+	e.Check(job.Timeout >= time.Millisecond && job.Timeout <= MaxTimeout, "/timeout", "must be between 1ms and %s", MaxTimeout)
 	job.MaxAttempts = orDefault(spec.MaxAttempts, DefaultMaxAttempts)
-	e.check(job.MaxAttempts >= 1 && job.MaxAttempts <= MaxMaxAttempts, "/max_attempts", "must be between 1 and %d", MaxMaxAttempts)
+	e.Check(job.MaxAttempts >= 1 && job.MaxAttempts <= MaxMaxAttempts, "/max_attempts", "must be between 1 and %d", MaxMaxAttempts)
 	job.Retention = orDefault(spec.Retention, DefaultRetention)
-	e.check(job.Retention >= time.Second && job.Retention <= MaxRetention, "/retention", "must be between 1s and %s", MaxRetention)
+	e.Check(job.Retention >= time.Second && job.Retention <= MaxRetention, "/retention", "must be between 1s and %s", MaxRetention)
 }
 
-func (e *fieldErrors) labels(job *millrace.Job, spec Spec) {
+func (e *fields) labels(job *millrace.Job, spec Spec) {
 	job.Tags, job.Metadata = spec.Tags, spec.Metadata
-	e.check(len(spec.Tags) <= MaxTags, "/tags", "must be at most %d, are %d", MaxTags, len(spec.Tags))
+	e.Check(len(spec.Tags) <= MaxTags, "/tags", "must be at most %d, are %d", MaxTags, len(spec.Tags))
 	seen := make(map[string]bool, len(spec.Tags))
 	for i, tag := range spec.Tags[:min(len(spec.Tags), MaxTags)] {
 		at := fmt.Sprintf("/tags/%d", i)
-		e.check(tag != "" && utf8.RuneCountInString(tag) <= MaxTagLength, at, "must have 1 to %d characters", MaxTagLength)
-		e.check(utf8.ValidString(tag) && !strings.ContainsRune(tag, 0), at, "must be UTF-8 text without NUL")
-		e.check(!seen[tag], at, "is there twice")
+		e.Check(tag != "" && utf8.RuneCountInString(tag) <= MaxTagLength, at, "must have 1 to %d characters", MaxTagLength)
+		e.Check(utf8.ValidString(tag) && !strings.ContainsRune(tag, 0), at, "must be UTF-8 text without NUL")
+		e.Check(!seen[tag], at, "is there twice")
 		seen[tag] = true
 	}
-	e.check(len(spec.Metadata) <= MaxMetadata, "/metadata", "must be at most %d bytes, is %d", MaxMetadata, len(spec.Metadata))
+	e.Check(len(spec.Metadata) <= MaxMetadata, "/metadata", "must be at most %d bytes, is %d", MaxMetadata, len(spec.Metadata))
 	var object map[string]json.RawMessage
-	e.check(len(spec.Metadata) == 0 || json.Unmarshal(spec.Metadata, &object) == nil && object != nil, "/metadata", "must be a JSON object")
-	e.check(storable(spec.Metadata), "/metadata", "must be UTF-8 text without NUL")
-	e.check(storable(job.Params), "/params", "must be UTF-8 text without NUL")
+	e.Check(len(spec.Metadata) == 0 || json.Unmarshal(spec.Metadata, &object) == nil && object != nil, "/metadata", "must be a JSON object")
+	e.Check(storable(spec.Metadata), "/metadata", "must be UTF-8 text without NUL")
+	e.Check(storable(job.Params), "/params", "must be UTF-8 text without NUL")
 }
 
 // storable says whether a database can keep the text: PostgreSQL knows no NUL, not even an escaped one.
@@ -137,20 +144,54 @@ func storable(raw json.RawMessage) bool {
 }
 
 // start settles when the job may run.
-func (e *fieldErrors) start(job *millrace.Job, spec Spec, now time.Time) {
-	e.check(spec.RunAt.IsZero() || spec.Delay == 0, "/delay", "cannot stand beside run_at; give one of them")
-	e.check(spec.Delay >= 0 && spec.Delay <= MaxDelay, "/delay", "must be between 0s and %s", MaxDelay)
+func (e *fields) start(job *millrace.Job, spec Spec, now time.Time) {
+	e.Check(spec.RunAt.IsZero() || spec.Delay == 0, "/delay", "cannot stand beside run_at; give one of them")
+	e.Check(spec.Delay >= 0 && spec.Delay <= MaxDelay, "/delay", "must be between 0s and %s", MaxDelay)
 	at := spec.RunAt
 	if spec.Delay > 0 {
 		at = now.Add(spec.Delay)
 	}
-	e.check(at.Before(now.Add(MaxDelay+time.Minute)), "/run_at", "must be less than %s ahead", MaxDelay)
+	e.Check(at.Before(now.Add(MaxDelay+time.Minute)), "/run_at", "must be less than %s ahead", MaxDelay)
 	if at.After(now) {
 		job.State, job.RunAt = millrace.Scheduled, at.UTC().Truncate(time.Millisecond)
 	}
+	if !spec.Deadline.IsZero() {
+		job.Deadline = spec.Deadline.UTC().Truncate(time.Millisecond)
+		e.Check(job.Deadline.After(now), "/deadline", "must lie ahead")
+		e.Check(job.Deadline.After(job.RunAt) || !job.Deadline.After(now), "/deadline", "must lie after the time that the job runs at")
+	}
 }
 
-func (e *fieldErrors) backoff(spec BackoffSpec) millrace.Backoff {
+func (e *fields) unique(job *millrace.Job, spec Spec) {
+	u := spec.Unique
+	if job.Unique = u; u == nil {
+		return
+	}
+	e.Check(u.Key != "" && utf8.RuneCountInString(u.Key) <= MaxUniqueKey, "/unique/key", "must have 1 to %d characters", MaxUniqueKey)
+	e.Check(utf8.ValidString(u.Key) && !strings.ContainsRune(u.Key, 0), "/unique/key", "must be UTF-8 text without NUL")
+	e.Check(u.TTL >= 0 && u.TTL <= MaxDelay, "/unique/ttl", "must be at most %s", MaxDelay)
+}
+
+// webhook checks who is to be told. Whether the address may be called is found out when it is.
+func (e *fields) webhook(job *millrace.Job, spec Spec) {
+	w := spec.Webhook
+	if w == nil {
+		return
+	}
+	at, err := url.Parse(w.URL)
+	e.Check(err == nil && at.Host != "" && (at.Scheme == "http" || at.Scheme == "https") && at.User == nil && len(w.URL) <= maxURL,
+		"/webhook/url", "must be an http or https URL without credentials of at most %d bytes", maxURL)
+	job.Webhook = &millrace.Webhook{URL: w.URL, Events: w.Events}
+	if len(w.Events) == 0 {
+		job.Webhook.Events = []string{string(millrace.Succeeded), string(millrace.Failed)}
+	}
+	for i, event := range w.Events {
+		e.Check(millrace.State(event).Final() && !slices.Contains(w.Events[:i], event), fmt.Sprintf("/webhook/events/%d", i),
+			"must be succeeded, failed or canceled, each once")
+	}
+}
+
+func (e *fields) backoff(spec BackoffSpec) millrace.Backoff {
 	b := DefaultBackoff()
 	set(&b.Initial, spec.Initial)
 	set(&b.Max, spec.Max)
@@ -159,10 +200,10 @@ func (e *fieldErrors) backoff(spec BackoffSpec) millrace.Backoff {
 	if spec.Max == nil {
 		b.Max = max(b.Max, b.Initial)
 	}
-	e.check(b.Initial >= 0 && b.Initial <= maxBackoff, "/backoff/initial", "must be between 0s and %s", maxBackoff)
-	e.check(b.Max >= b.Initial && b.Max <= maxBackoff, "/backoff/max", "must be between the initial delay and %s", maxBackoff)
-	e.check(b.Factor >= 1 && b.Factor <= 100, "/backoff/factor", "must be between 1 and 100")
-	e.check(b.Jitter >= 0 && b.Jitter <= 1, "/backoff/jitter", "must be between 0 and 1")
+	e.Check(b.Initial >= 0 && b.Initial <= maxBackoff, "/backoff/initial", "must be between 0s and %s", maxBackoff)
+	e.Check(b.Max >= b.Initial && b.Max <= maxBackoff, "/backoff/max", "must be between the initial delay and %s", maxBackoff)
+	e.Check(b.Factor >= 1 && b.Factor <= 100, "/backoff/factor", "must be between 1 and 100")
+	e.Check(b.Jitter >= 0 && b.Jitter <= 1, "/backoff/jitter", "must be between 0 and 1")
 	return b
 }
 

@@ -1,6 +1,9 @@
 package rest
 
-import "github.com/millrace/millrace/internal/auth"
+import (
+	"github.com/millrace/millrace/internal/auth"
+	"github.com/millrace/millrace/internal/jobspec"
+)
 
 // Call is a line of the route table.
 type Call struct {
@@ -26,4 +29,4 @@ var (
 )
 
 // DecodeJob decodes the body of POST /v1/jobs.
-func DecodeJob(body []byte) error { return decodeObject(body, new(jobRequest)) }
+func DecodeJob(body []byte) error { return jobspec.DecodeRequest(body, new(jobspec.Request)) }

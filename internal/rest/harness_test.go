@@ -353,4 +353,6 @@ func (b brokenLedger) List(context.Context, string, store.JobFilter) ([]*millrac
 	panic("the list is " + b.err.Error())
 }
 
-func (b brokenLedger) CreateFile(context.Context, millrace.File, *store.Idempotency) error { return b.err }
+func (b brokenLedger) CreateFile(context.Context, millrace.File, *store.Idempotency) error {
+	return b.err
+}

@@ -27,12 +27,20 @@ type jobView struct {
 	Result      json.RawMessage    `json:"result"`
 	Outputs     []outputView       `json:"outputs"`
 	Cached      bool               `json:"cached"`
+	Unique      *uniqueView        `json:"unique"`
+	Schedule    *string            `json:"schedule"` // that made the job
+	Deadline    stamp              `json:"deadline"`
 	CreatedAt   stamp              `json:"created_at"`
 	RunAt       stamp              `json:"run_at"`
 	StartedAt   stamp              `json:"started_at"`
 	FinishedAt  stamp              `json:"finished_at"`
 	ExpiresAt   stamp              `json:"expires_at"`
 	URL         string             `json:"url"`
+}
+
+type uniqueView struct {
+	Key string  `json:"key"`
+	TTL *string `json:"ttl"` // null: as long as the job lives
 }
 
 type progressView struct {
@@ -69,7 +77,7 @@ func viewJob(j *millrace.Job) jobView {
 		Params: orObject(j.Params), Inputs: orEmpty(j.Inputs), Tags: orEmpty(j.Tags), Metadata: orObject(j.Metadata),
 		Progress: viewProgress(j.Progress, j.State), Run: j.Run, Attempt: j.Attempt, MaxAttempts: j.MaxAttempts,
 		Attempts: make([]attemptView, 0, len(j.Attempts)), Error: j.Error, Result: j.Result, Outputs: make([]outputView, 0, len(j.Outputs)),
-		Cached: j.Cached, CreatedAt: stamp(j.CreatedAt), RunAt: stamp(j.RunAt), StartedAt: stamp(j.StartedAt),
+		Cached: j.Cached, Unique: viewUnique(j.Unique), Deadline: stamp(j.Deadline), CreatedAt: stamp(j.CreatedAt), RunAt: stamp(j.RunAt), StartedAt: stamp(j.StartedAt),
 		FinishedAt: stamp(j.FinishedAt), ExpiresAt: stamp(j.ExpiresAt), URL: jobURL(j.ID),
 	}
 	if j.RunAt.IsZero() {
@@ -77,6 +85,9 @@ func viewJob(j *millrace.Job) jobView {
 	}
 	if len(j.Inputs) > 0 {
 		v.Input = &j.Inputs[0]
+	}
+	if j.Schedule != "" {
+		v.Schedule = &j.Schedule
 	}
 	for _, a := range j.Attempts {
 		v.Attempts = append(v.Attempts, viewAttempt(a))
@@ -88,6 +99,18 @@ func viewJob(j *millrace.Job) jobView {
 		})
 	}
 	return v
+}
+
+func viewUnique(u *millrace.Unique) *uniqueView {
+	if u == nil {
+		return nil
+	}
+	v := uniqueView{Key: u.Key}
+	if u.TTL > 0 {
+		ttl := u.TTL.String()
+		v.TTL = &ttl
+	}
+	return &v
 }
 
 func viewAttempt(a millrace.Attempt) attemptView {

@@ -36,7 +36,7 @@ func TestJobAsTheContractHasIt(t *testing.T) {
 		"input": map[string]any{"file": f.ID}, "inputs": []any{map[string]any{"file": f.ID}}, "tags": []any{"invoice"},
 		"metadata": map[string]any{"order": "42"}, "run": 1.0, "attempt": 0.0, "max_attempts": 8.0, "attempts": []any{}, "error": nil,
 		"progress": map[string]any{"done": 0.0, "total": 0.0, "unit": "", "percent": 0.0, "message": ""},
-		"result":   nil, "outputs": []any{}, "cached": false, "started_at": nil, "finished_at": nil, "expires_at": nil, "url": "/v1/jobs/" + id,
+		"result":   nil, "outputs": []any{}, "cached": false, "unique": nil, "schedule": nil, "deadline": nil, "started_at": nil, "finished_at": nil, "expires_at": nil, "url": "/v1/jobs/" + id,
 	}
 	checkTimes(t, got, "created_at", "run_at")
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -295,6 +295,7 @@ func TestSubmitRefusals(t *testing.T) {
 	m := newMill(t)
 	f := m.upload("a", "x")
 	ok := `"type":"compute.checksum","input":{"file":"` + f.ID + `"}`
+	inAnHour := time.Now().Add(time.Hour).Format(time.RFC3339)
 	for _, tt := range []struct {
 		name, body string
 		status     int
@@ -342,9 +343,17 @@ func TestSubmitRefusals(t *testing.T) {
 		{"metadata is a list", `{` + ok + `,"metadata":[]}`, 422, "invalid", "/metadata"},
 		{"metadata too large", `{` + ok + `,"metadata":{"a":"` + strings.Repeat("x", 17<<10) + `"}}`, 422, "invalid", "/metadata"},
 		{"params too large", `{` + ok + `,"params":{"a":"` + strings.Repeat("x", 65<<10) + `"}}`, 422, "invalid", "/params"},
-		{"unique", `{` + ok + `,"unique":{"key":"k"}}`, 422, "not_available", "/unique"},
+		{"unique without key", `{` + ok + `,"unique":{"ttl":"1h"}}`, 422, "invalid", "/unique/key"},
+		{"unique key too long", `{` + ok + `,"unique":{"key":"` + strings.Repeat("k", 256) + `"}}`, 422, "invalid", "/unique/key"},
+		{"unique for no time", `{` + ok + `,"unique":{"key":"k","ttl":"0s"}}`, 422, "invalid", "/unique/ttl"},
+		{"unique for ages", `{` + ok + `,"unique":{"key":"k","ttl":"9000h"}}`, 422, "invalid", "/unique/ttl"},
+		{"unique is a string", `{` + ok + `,"unique":"k"}`, 422, "invalid", "/unique"},
+		{"unknown field of unique", `{` + ok + `,"unique":{"key":"k","scope":"x"}}`, 400, "malformed", "/unique/scope"},
 		{"webhook", `{` + ok + `,"webhook":{"url":"http://x"}}`, 422, "not_available", "/webhook"},
-		{"deadline", `{` + ok + `,"deadline":"2030-01-01T00:00:00Z"}`, 422, "not_available", "/deadline"},
+		{"deadline that has passed", `{` + ok + `,"deadline":"2020-01-01T00:00:00Z"}`, 422, "invalid", "/deadline"},
+		{"deadline before run_at", `{` + ok + `,"delay":"2h","deadline":"` + inAnHour + `"}`, 422, "invalid", "/deadline"},
+		{"deadline that is no time", `{` + ok + `,"deadline":"soon"}`, 422, "invalid", "/deadline"},
+		{"deadline that is a number", `{` + ok + `,"deadline":1}`, 422, "invalid", "/deadline"},
 		{"on_unavailable", `{` + ok + `,"on_unavailable":"fail"}`, 422, "not_available", "/on_unavailable"},
 		{"65 levels", `{` + ok + `,"metadata":` + strings.Repeat(`{"a":`, 64) + `1` + strings.Repeat(`}`, 64) + `}`, 400, "malformed", ""},
 		{"10^6 levels", strings.Repeat("[", 1_000_000), 400, "malformed", ""},

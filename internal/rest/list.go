@@ -6,6 +6,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
+
+	"github.com/millrace/millrace/internal/jobspec"
 )
 
 // How many items a list answers.
@@ -71,28 +73,8 @@ func decodeCursor(cursor string) (id string, ok bool) {
 // pathID reads the id in the path. What is no id of ours cannot exist, so it is not found without asking the ledger.
 func pathID(c echo.Context) (string, error) {
 	id := c.Param("id")
-	if !validID(id) {
+	if !jobspec.ValidID(id) {
 		return "", errNoSuch
 	}
 	return id, nil
-}
-
-// validID says whether id is a UUID in the form we write.
-func validID(id string) bool {
-	if len(id) != 36 {
-		return false
-	}
-	for i := range len(id) {
-		switch c := id[i]; i {
-		case 8, 13, 18, 23:
-			if c != '-' {
-				return false
-			}
-		default:
-			if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-				return false
-			}
-		}
-	}
-	return true
 }

@@ -157,13 +157,6 @@ func fromStore(err error, detail string) error {
 	return millrace.Wrap(millrace.Unavailable, err, "%s", detail)
 }
 
-// notAvailable is the refusal of what the contract describes and this release does not have.
-func notAvailable(pointer, what string) error {
-	return &millrace.Error{Kind: millrace.Invalid, Code: millrace.CodeNotAvailable,
-		Detail: what + " come with a later release",
-		Fields: []millrace.FieldError{{Pointer: pointer, Detail: "is not available in this release"}}}
-}
-
 func (s *Server) notAvailable(c echo.Context) error {
 	return &millrace.Error{Kind: millrace.Invalid, Code: millrace.CodeNotAvailable, Detail: "this call comes with a later release"}
 }

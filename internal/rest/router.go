@@ -11,6 +11,7 @@ import (
 
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/internal/auth"
+	"github.com/millrace/millrace/internal/jobspec"
 )
 
 // router hangs the table into Echo. What every request goes through, in order: observe (id, log, metrics, errors, panics), protect (headers,
@@ -64,7 +65,7 @@ func (s *Server) admit(r route) echo.HandlerFunc {
 // that a later release brings.
 func refuseUnknown(r *http.Request, allowed []string) error {
 	if r.Header.Get("Idempotency-Key") != "" && r.Method == http.MethodPost {
-		return notAvailable("/headers/Idempotency-Key", "idempotency keys")
+		return jobspec.NotAvailable("/headers/Idempotency-Key", "idempotency keys")
 	}
 	if r.URL.RawQuery == "" {
 		return nil

@@ -7,6 +7,7 @@ import (
 
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/internal/auth"
+	"github.com/millrace/millrace/internal/strict"
 )
 
 // sessionRequest is the body of POST /v1/session, for a page that has the key from a form. Without a body the Authorization header counts.
@@ -14,7 +15,8 @@ type sessionRequest struct {
 	Key string `json:"key"`
 }
 
-func (*sessionRequest) shape() shape { return shape{"key": nil} }
+// Shape implements strict.Shaped.
+func (*sessionRequest) Shape() strict.Shape { return strict.Shape{"key": nil} }
 
 // sessionView says who the caller is.
 type sessionView struct {

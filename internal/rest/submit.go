@@ -7,6 +7,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/internal/jobspec"
 )
 
 // createJob takes a job as JSON, or as a form for people with curl.
@@ -18,11 +19,11 @@ func (s *Server) createJob(c echo.Context) error {
 	if mediaType(c.Request()) == "multipart/form-data" {
 		return s.createJobFromForm(c, wait)
 	}
-	var req jobRequest
+	var req jobspec.Request
 	if err := decode(s, c, &req); err != nil {
 		return err
 	}
-	spec, err := s.spec(&req, tenant(c))
+	spec, err := req.Spec(tenant(c))
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,8 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/internal/jobspec"
+	"github.com/millrace/millrace/internal/strict"
 )
 
 // Limits of a form: more is no job.
@@ -24,7 +26,7 @@ const (
 
 // jobForm is a job's form while it arrives: fields as they come, files as temporary blobs. Nothing exists until the form is whole and right.
 type jobForm struct {
-	req   jobRequest
+	req   jobspec.Request
 	seen  map[string]bool
 	files []*received
 }
@@ -46,7 +48,7 @@ func (s *Server) createJobFromForm(c echo.Context, wait time.Duration) error {
 		return millrace.InvalidField("/file", "cannot stand beside input; give one of them")
 	}
 	owner := tenant(c)
-	spec, err := s.spec(&f.req, owner)
+	spec, err := f.req.Spec(owner)
 	if err != nil {
 		return err
 	}
@@ -160,7 +162,9 @@ func (f *jobForm) set(name, value string) error {
 		r.Timeout = value
 	case "retention":
 		r.Retention = value
-	case "params", "metadata", "input", "inputs", "backoff":
+	case "deadline":
+		r.Deadline = value
+	case "params", "metadata", "input", "inputs", "backoff", "unique":
 		return f.setJSON(name, value)
 	case "max_attempts":
 		n, err := strconv.Atoi(value)
@@ -172,8 +176,8 @@ func (f *jobForm) set(name, value string) error {
 		return invalidIf(err != nil, name, "must be true or false")
 	case "tags":
 		return f.addTags(value)
-	case "unique", "webhook", "deadline", "on_unavailable":
-		return notAvailable("/"+name, "the field "+name+" will")
+	case "webhook", "on_unavailable":
+		return jobspec.NotAvailable("/"+name, "the field "+name+" will")
 	default:
 		return badField(name, "is not a field of this request")
 	}
@@ -181,7 +185,7 @@ func (f *jobForm) set(name, value string) error {
 }
 
 func badField(name, detail string) error {
-	e := millrace.InvalidField("/"+escapePointer(name), "%s", detail)
+	e := millrace.InvalidField("/"+strict.Escape(name), "%s", detail)
 	e.Kind = millrace.Malformed
 	return e
 }
@@ -191,7 +195,7 @@ func (f *jobForm) setJSON(name, value string) error {
 	if !json.Valid([]byte(value)) {
 		return millrace.InvalidField("/"+name, "must be JSON")
 	}
-	return decodeObject([]byte(`{"`+name+`":`+value+`}`), &f.req)
+	return strict.Object([]byte(`{"`+name+`":`+value+`}`), &f.req)
 }
 
 // addTags takes one tag, or a JSON array of them.
@@ -200,11 +204,11 @@ func (f *jobForm) addTags(value string) error {
 		f.req.Tags = append(f.req.Tags, value)
 		return nil
 	}
-	var req jobRequest
+	var req jobspec.Request
 	if !json.Valid([]byte(value)) {
 		return millrace.InvalidField("/tags", "must be a tag or a JSON array of tags")
 	}
-	if err := decodeObject([]byte(`{"tags":`+value+`}`), &req); err != nil {
+	if err := strict.Object([]byte(`{"tags":`+value+`}`), &req); err != nil {
 		return err
 	}
 	f.req.Tags = append(f.req.Tags, req.Tags...)

@@ -1,14 +1,14 @@
-package rest
+package strict
 
 import "github.com/millrace/millrace"
 
 // maxDepth bounds how deep a JSON document may nest.
 const maxDepth = 64
 
-// scan looks over JSON bytes before they are decoded, without recursion or memory: a document of a million brackets costs a stranger more than
+// Scan looks over JSON bytes before they are decoded, without recursion or memory: a document of a million brackets costs a stranger more than
 // us. It refuses what nests too deep, and the character U+0000, which PostgreSQL cannot keep in text. That the bytes are JSON at all is for the
 // decoder to find.
-func scan(doc []byte) error {
+func Scan(doc []byte) error {
 	depth, inString := 0, false
 	for i := 0; i < len(doc); i++ {
 		switch c := doc[i]; {
