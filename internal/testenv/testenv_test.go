@@ -79,3 +79,29 @@ func TestPostgres(t *testing.T) {
 		conn.Close(ctx)
 	}
 }
+
+func TestStoppedPostgresKeepsWhatWasCommitted(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	s := testenv.StartPostgres(t, "max_connections=20")
+	exec := func(sql string) error {
+		conn, err := pgx.Connect(ctx, s.URL)
+		if err != nil {
+			return err
+		}
+		defer conn.Close(ctx)
+		_, err = conn.Exec(ctx, sql)
+		return err
+	}
+	if err := exec("create table t (x int)"); err != nil {
+		t.Fatal(err)
+	}
+	s.StopImmediate()
+	if err := exec("select 1"); err == nil {
+		t.Fatal("the stopped server answers")
+	}
+	s.Start(t)
+	if err := exec("insert into t values (1)"); err != nil {
+		t.Errorf("after the restart: %v", err)
+	}
+}
