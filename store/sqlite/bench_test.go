@@ -97,3 +97,23 @@ func BenchmarkFinish(b *testing.B) {
 		})
 	})
 }
+
+// BenchmarkClaimFinish is what a job without inputs costs the ledger from its delivery to its outcome.
+func BenchmarkClaimFinish(b *testing.B) {
+	eachCallers(b, func(b *testing.B, l *sqlite.Ledger, callers int) {
+		w, deliveries := register(b, l), prepared(b, l)
+		spread(b, callers, func(i int) error {
+			c, err := l.Claim(context.Background(), w, deliveries[i:i+1])
+			if err != nil || c[0].Job == nil {
+				return fmt.Errorf("claim %d: %+v, %w", i, c, err)
+			}
+			won, err := l.Finish(context.Background(), []store.Outcome{{
+				Job: c[0].Job.ID, Tenant: c[0].Job.Tenant, Fence: c[0].Job.Fence, Kind: store.OutcomeSucceeded, Result: []byte(`{"sha256":"00"}`),
+			}})
+			if err == nil && !won[0] {
+				err = fmt.Errorf("outcome %d lost", i)
+			}
+			return err
+		})
+	})
+}

@@ -145,7 +145,7 @@ func (t *tx) remove(j *millrace.Job) error {
 	if _, err := t.exec(`DELETE FROM results WHERE tenant = ? AND cache_key = ? AND job = ?`, j.Tenant, j.CacheKey, j.ID); err != nil {
 		return err
 	}
-	if _, err := t.exec(`DELETE FROM webhook_deliveries WHERE job = ?`, j.ID); err != nil {
+	if _, err := t.exec(dropDeliveries, j.ID); err != nil {
 		return err
 	}
 	_, err := t.exec(`DELETE FROM jobs WHERE id = ?`, j.ID)

@@ -1,8 +1,10 @@
 package sqlite_test
 
 import (
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -24,6 +26,7 @@ func insert(t testing.TB, l *sqlite.Ledger, n int) []store.Delivery {
 	deliveries := make([]store.Delivery, n)
 	for i := range rows {
 		rows[i].Job = newJob()
+		rows[i].Deadline = time.Now().Add(time.Hour)
 		deliveries[i] = store.Delivery{Job: rows[i].ID, Fence: 1}
 	}
 	for _, err := range l.Insert(t.Context(), rows) {
@@ -50,18 +53,37 @@ func TestPlans(t *testing.T) {
 	l := open(t, &clock{})
 	const byID = "USING INDEX sqlite_autoindex_jobs_1 (id=?)"
 	want := map[string]string{
-		"claim":     byID,
-		"claimed":   byID,
-		"finish":    byID,
-		"holds":     byID,
-		"mark":      byID,
-		"owed new":  "SEARCH jobs USING INDEX jobs_owed (queue=? AND sent_gen=? AND due_at<?)",
-		"owed old":  "SEARCH jobs USING INDEX jobs_owed (queue=? AND sent_gen>? AND sent_gen<?)",
-		"rescuable": "SEARCH j USING INDEX jobs_owner (worker_id>?)",
-		"list":      "SEARCH jobs USING INDEX jobs_list (tenant=? AND id<?)",
-		"list tag":  "job_tags USING PRIMARY KEY (tenant=? AND tag=? AND job<?)",
-		"later":     "SEARCH jobs USING INDEX jobs_owed (queue=? AND sent_gen=? AND due_at>?)",
+		"claim":         byID,
+		"claimed":       byID,
+		"finish":        byID,
+		"cancel":        byID,
+		"retry":         byID,
+		"fail overdue":  byID,
+		"quarantine":    byID,
+		"holds":         byID,
+		"mark":          byID,
+		"owed new":      "SEARCH jobs USING INDEX jobs_owed (queue=? AND sent_gen=? AND due_at<?)",
+		"owed old":      "SEARCH jobs USING INDEX jobs_owed (queue=? AND sent_gen>? AND sent_gen<?)",
+		"quarantined":   "SEARCH jobs USING COVERING INDEX jobs_owed (queue=?)",
+		"rescuable":     "SEARCH j USING INDEX jobs_owner (worker_id>?)",
+		"forceable":     "SEARCH jobs USING INDEX jobs_owner (worker_id>?)",
+		"overdue":       "SEARCH jobs USING INDEX jobs_deadline (deadline<?)",
+		"list":          "SEARCH jobs USING INDEX jobs_list (tenant=? AND id<?)",
+		"list tag":      "job_tags USING PRIMARY KEY (tenant=? AND tag=? AND job<?)",
+		"later":         "SEARCH jobs USING INDEX jobs_owed (queue=? AND sent_gen=? AND due_at>?)",
+		"answer":        "SEARCH idempotency_keys USING PRIMARY KEY (tenant=? AND key=?)",
+		"holder":        "SEARCH unique_keys USING PRIMARY KEY (tenant=? AND key=?)",
+		"free":          "SEARCH unique_keys USING PRIMARY KEY (tenant=? AND key=?)",
+		"old keys":      "SEARCH idempotency_keys USING COVERING INDEX idempotency_keys_age (created_at<?)",
+		"over keys":     "SEARCH unique_keys USING COVERING INDEX unique_keys_expire (expires_at<?)",
+		"deliveries":    "SEARCH webhook_deliveries USING INDEX webhook_deliveries_job (job=?)",
+		"drop owed":     "SEARCH webhook_deliveries USING INDEX webhook_deliveries_job (job=?)",
+		"schedule":      "SEARCH schedules USING PRIMARY KEY (tenant=? AND name=?)",
+		"schedules":     "SEARCH schedules USING PRIMARY KEY (tenant=? AND name>?)",
+		"due schedules": "SEARCH schedules USING INDEX schedules_due (next_run_at<?)",
+		"tick":          "SEARCH schedules USING PRIMARY KEY (tenant=? AND name=?)",
 	}
+	scansTable := regexp.MustCompile(`SCAN [a-z]`) // and not the answer of a subquery, which is in parentheses
 	for _, moment := range []string{"empty", "analysed while idle, then a burst"} {
 		for name, s := range sqlite.Statements {
 			plan, err := l.Explain(t.Context(), s.SQL, s.Args)
@@ -71,7 +93,7 @@ func TestPlans(t *testing.T) {
 			if !strings.Contains(plan, want[name]) {
 				t.Errorf("%s, %s: plan is\n%s\nwant %s", name, moment, plan, want[name])
 			}
-			if strings.Contains(plan, "SCAN ") || strings.Contains(plan, "TEMP B-TREE") && name != "list tag" {
+			if scansTable.MatchString(plan) || strings.Contains(plan, "TEMP B-TREE") && name != "list tag" {
 				t.Errorf("%s, %s: plan scans or sorts:\n%s", name, moment, plan)
 			}
 		}

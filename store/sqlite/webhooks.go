@@ -7,7 +7,10 @@ import (
 	"github.com/millrace/millrace"
 )
 
-const deliveriesSQL = `SELECT id, tenant, job, run, event, url, created_at FROM webhook_deliveries WHERE job = ? AND tenant = ? ORDER BY run`
+const (
+	deliveriesSQL  = `SELECT id, tenant, job, run, event, url, created_at FROM webhook_deliveries WHERE job = ? AND tenant = ? ORDER BY run`
+	dropDeliveries = `DELETE FROM webhook_deliveries WHERE job = ?`
+)
 
 // WebhookDeliveries implements store.Jobs.
 func (l *Ledger) WebhookDeliveries(ctx context.Context, tenant, job string) ([]millrace.WebhookDelivery, error) {
