@@ -72,7 +72,7 @@ const (
 	OutcomeSucceeded OutcomeKind = "succeeded"
 	OutcomeFailed    OutcomeKind = "failed"   // for good
 	OutcomeRetry     OutcomeKind = "retry"    // again after Delay; the attempt is spent. Canceled instead when somebody asked for that
-	OutcomeReleased  OutcomeKind = "released" // again at once; no attempt spent. Canceled instead when somebody asked for that
+	OutcomeReleased  OutcomeKind = "released" // again after Delay; no attempt spent. Canceled instead when somebody asked for that
 	OutcomeCanceled  OutcomeKind = "canceled" // by request
 )
 
@@ -87,7 +87,7 @@ type Outcome struct {
 	Result   json.RawMessage
 	Outputs  []NewOutput
 	Progress millrace.Progress
-	Delay    time.Duration // for OutcomeRetry
+	Delay    time.Duration // for OutcomeRetry and OutcomeReleased
 }
 
 // NewOutput is an output whose bytes are published under Blob; its file row is written with the outcome, or not at all.

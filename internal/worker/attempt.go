@@ -23,10 +23,11 @@ const maxResult = 8 << 20
 
 // attempt is one run of a handler, from claim to outcome.
 type attempt struct {
-	job    *millrace.Job
-	inputs []millrace.File
-	host   *host
-	cancel context.CancelCauseFunc
+	job      *millrace.Job
+	inputs   []millrace.File
+	host     *host
+	cancel   context.CancelCauseFunc
+	deadline time.Time // the job's, by this machine's clock, which only its difference to the claim's time went into; zero: none
 }
 
 // handle is what the queue calls for a delivery. It answers nil once the ledger has the word, an error only when it could not be asked.
@@ -36,7 +37,7 @@ func (w *Worker) handle(ctx context.Context, s *slots, t queue.Task) error {
 		return fmt.Errorf("task type %s is not known to this version; a newer worker must take it", t.Type)
 	}
 	if err := s.sem.Acquire(ctx, 1); err != nil {
-		return err
+		return queue.ErrEnded
 	}
 	defer s.sem.Release(1)
 	fault.Point(fault.Delivered)
@@ -56,7 +57,7 @@ type claimAnswer struct {
 func (w *Worker) claim(ctx context.Context, d store.Delivery) (store.Claimed, error) {
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
 		if w.drains() {
-			return store.Claimed{}, errShutdown
+			return store.Claimed{}, queue.ErrEnded
 		}
 		answer, err := w.claims.Do(ctx, d)
 		if err == nil {
@@ -96,6 +97,9 @@ func (w *Worker) attempt(typ tasks.Type, c store.Claimed) error {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	a := &attempt{job: c.Job, inputs: c.Inputs, cancel: cancel}
+	if !c.Job.Deadline.IsZero() {
+		a.deadline = time.Now().Add(c.Job.Deadline.Sub(c.Started))
+	}
 	a.host = newHost(w, c.Job)
 	if !w.add(a) {
 		return nil
@@ -103,9 +107,9 @@ func (w *Worker) attempt(typ tasks.Type, c store.Claimed) error {
 	defer w.remove(a)
 	w.event(notify.Event{Tenant: c.Job.Tenant, Job: c.Job.ID, State: millrace.Running})
 
-	ctx, stop := context.WithTimeoutCause(ctx, c.Job.Timeout, errTimeout)
+	ctx, stop := a.limit(ctx)
 	defer stop()
-	watched := context.AfterFunc(ctx, func() { w.watchStuck(a) })
+	watched := context.AfterFunc(ctx, func() { w.watchStuck(a, context.Cause(ctx)) })
 	defer watched()
 
 	fault.For(fault.Claimed, c.Job.Tags)
@@ -143,6 +147,14 @@ func (w *Worker) attempt(typ tasks.Type, c store.Claimed) error {
 	return nil
 }
 
+// limit ends the attempt's context at its timeout or at the job's deadline, whichever comes first.
+func (a *attempt) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	if end := time.Now().Add(a.job.Timeout); a.deadline.IsZero() || end.Before(a.deadline) {
+		return context.WithDeadlineCause(ctx, end, errTimeout)
+	}
+	return context.WithDeadlineCause(ctx, a.deadline, errDeadline)
+}
+
 // run calls the handler; a panic is an error of this attempt and no more.
 func (a *attempt) run(ctx context.Context, typ tasks.Type) (result json.RawMessage, err error) {
 	defer func() {
@@ -162,9 +174,9 @@ func (a *attempt) run(ctx context.Context, typ tasks.Type) (result json.RawMessa
 	return result, err
 }
 
-// watchStuck gives a handler whose context has ended a minute to return. Go cannot kill a goroutine: after that the attempt is recorded as it
-// ended, and the process drains and is replaced.
-func (w *Worker) watchStuck(a *attempt) {
+// watchStuck gives a handler whose context has ended for cause a minute to return. Go cannot kill a goroutine: after that the attempt is recorded
+// as it ended, and the process drains and is replaced.
+func (w *Worker) watchStuck(a *attempt, cause error) {
 	deadline := time.NewTimer(stuckGrace)
 	defer deadline.Stop()
 	look := time.NewTicker(time.Second)
@@ -175,9 +187,11 @@ func (w *Worker) watchStuck(a *attempt) {
 			continue
 		case <-deadline.C:
 		}
-		w.Log.Error("a handler ignores the end of its context; this process will be replaced", "job", a.job.ID, "type", a.job.Type)
-		if o := w.outcome(a, nil, nil, errTimeout); o != nil {
-			o.Error.Message = "the handler did not stop when it was told to; its process was replaced"
+		w.Log.Error("a handler ignores the end of its context; this process will be replaced", "job", a.job.ID, "type", a.job.Type, "cause", cause)
+		if o := w.outcome(a, nil, nil, cause); o != nil {
+			if o.Error != nil {
+				o.Error.Message += "; the handler did not stop when it was told to, and its process was replaced"
+			}
 			w.finish(o)
 		}
 		select {
@@ -255,6 +269,9 @@ func (w *Worker) finish(o *store.Outcome) (won, known bool) {
 
 func (w *Worker) finishGroup(ctx context.Context, group []store.Outcome) []outcomeAnswer {
 	answers := make([]outcomeAnswer, len(group))
+	if n := fits(group); n < len(group) {
+		return append(w.finishGroup(ctx, group[:n]), w.finishGroup(ctx, group[n:])...)
+	}
 	won, err := w.finishNow(ctx, group)
 	if errors.Is(err, store.ErrStaleResult) && len(group) > 1 {
 		for i := range group { // again, one by one: the error is one outcome's alone, and repeating the others changes nothing
@@ -269,6 +286,22 @@ func (w *Worker) finishGroup(ctx context.Context, group []store.Outcome) []outco
 		}
 	}
 	return answers
+}
+
+// groupBytes bounds what outcomes bring to the ledger in one call, as results have up to 8 MiB each and its socket takes no message of more than
+// 16 MiB.
+const groupBytes = 8 << 20
+
+// fits is how many of the first outcomes one call may carry: one at least.
+func fits(group []store.Outcome) int {
+	size := 0
+	for i, o := range group {
+		size += len(o.Result)
+		if i > 0 && size > groupBytes {
+			return i
+		}
+	}
+	return len(group)
 }
 
 func (w *Worker) finishNow(ctx context.Context, group []store.Outcome) ([]bool, error) {

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/millrace/millrace/store"
@@ -19,13 +20,14 @@ func (w *Worker) register(ctx context.Context) error {
 			w.mu.Lock()
 			w.id, w.lastBeat, w.fence = self.ID, asked, false
 			w.mu.Unlock()
+			w.heard(asked)
 			return nil
 		}
 		if errors.Is(err, store.ErrBuried) {
 			self.ID = newID()
 		}
 		if ctx.Err() == nil {
-			w.Log.Warn("cannot register with the ledger; trying again", "error", err)
+			w.warn(3, "cannot register with the ledger; trying again", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -61,20 +63,59 @@ func (w *Worker) beatOnce(ctx context.Context) {
 	reply, err := w.Ledger.Beat(ctx, b)
 	switch {
 	case err == nil:
-		w.mu.Lock()
-		w.lastBeat = asked
-		w.mu.Unlock()
+		w.heard(asked)
 		w.stopSome(reply.Cancel, errCanceled)
 		w.stopSome(reply.Lost, errLost)
+		if reply.Quarantine {
+			w.callQuarantine(asked)
+		}
 	case errors.Is(err, store.ErrBuried):
 		w.Log.Warn("this process was declared dead; its attempts belong to others and it starts over under a new id", "worker", b.Worker)
 		w.startOver(ctx)
 	case w.fenced():
 		// The leader buries this worker soon, or has: what it goes on doing would be done twice.
-		w.Log.Warn("no beat for too long; giving up the running attempts", "since", selfFence, "error", err)
+		w.warn(2, "no beat for too long; giving up the running attempts", "since", selfFence, "error", err)
 		w.cancelAll(errLost)
 	default:
-		w.Log.Warn("beat failed", "error", err)
+		w.warn(1, "beat failed", "error", err)
+	}
+}
+
+// heard notes that the ledger took a beat that was sent at that time.
+func (w *Worker) heard(sent time.Time) {
+	w.mu.Lock()
+	was := w.outage
+	w.lastBeat, w.outage = sent, 0
+	w.mu.Unlock()
+	if was > 0 {
+		w.Log.Info("the ledger takes beats again")
+	}
+}
+
+// warn logs one step of an outage once; the same again, each second, is for debugging.
+func (w *Worker) warn(step int, message string, attrs ...any) {
+	w.mu.Lock()
+	level := slog.LevelDebug
+	if step > w.outage {
+		w.outage, level = step, slog.LevelWarn
+	}
+	w.mu.Unlock()
+	w.Log.Log(context.Background(), level, message, attrs...)
+}
+
+// callQuarantine says that somebody must take the quarantined job. This process does, if it is the one.
+func (w *Worker) callQuarantine(now time.Time) {
+	if w.Quarantine == nil || w.Alone {
+		return
+	}
+	w.mu.Lock()
+	due := w.asked.IsZero() || now.Sub(w.asked) >= time.Second
+	if due {
+		w.asked = now
+	}
+	w.mu.Unlock()
+	if due {
+		w.Quarantine()
 	}
 }
 
@@ -86,7 +127,7 @@ func (w *Worker) startOver(ctx context.Context) {
 	id := w.id
 	w.mu.Unlock()
 	if err := w.Ledger.Leave(ctx, id); err != nil && !errors.Is(err, store.ErrBuried) {
-		w.Log.Warn("cannot give up the old identity yet", "worker", id, "error", err)
+		w.warn(2, "no beat for too long; the old identity cannot be given up yet", "worker", id, "error", err)
 		return
 	}
 	_ = w.register(ctx) // its one error is the end of ctx: the next beat comes here again

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
+	"syscall"
+	"time"
 
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/store"
@@ -24,36 +26,84 @@ func (w *Worker) outcome(a *attempt, result json.RawMessage, outputs []store.New
 		o.Error = &millrace.JobError{Code: millrace.CodeCanceled, Message: "canceled by request"}
 	case errors.Is(err, errShutdown):
 		o.Kind, o.Attempt = store.OutcomeReleased, millrace.AttemptReleased
+	case errors.Is(err, errDeadline):
+		o.Kind, o.Attempt, o.Error = store.OutcomeFailed, millrace.AttemptTimeout, deadlineError(job, "passed before the job was done")
+	case isFull(err) && w.waitForRoom(o, job):
+		w.Log.Warn("no space left for the job's bytes; it is put back for a while", "job", job.ID, "type", job.Type, "delay", o.Delay, "error", err)
 	case errors.Is(err, errTimeout):
 		o.Attempt = millrace.AttemptTimeout
 		o.Error = &millrace.JobError{Code: millrace.CodeTimeout, Message: "the attempt took longer than its timeout of " + job.Timeout.String(), Retryable: true}
-		w.retryOrFail(o, job)
+		w.retryOrFail(o, a)
 	default:
 		o.Attempt = millrace.AttemptError
 		o.Error = w.jobError(job, err)
-		w.retryOrFail(o, job)
+		w.retryOrFail(o, a)
 	}
 	return o
 }
 
-// retryOrFail gives the job another attempt when that can help and one is left.
-func (w *Worker) retryOrFail(o *store.Outcome, job *millrace.Job) {
+// retryOrFail gives the job another attempt when that can help, one is left, and it would begin before the deadline.
+func (w *Worker) retryOrFail(o *store.Outcome, a *attempt) {
+	job := a.job
 	if !o.Error.Retryable || job.Attempt >= job.MaxAttempts {
 		o.Kind = store.OutcomeFailed
 		return
 	}
 	o.Kind, o.Delay = store.OutcomeRetry, job.Backoff.Delay(job.Attempt, rand.Float64())
+	if !a.deadline.IsZero() && !time.Now().Add(o.Delay).Before(a.deadline) {
+		o.Kind, o.Delay = store.OutcomeFailed, 0
+		o.Error = deadlineError(job, "would pass before the next attempt; the last one ended with: "+o.Error.Message)
+	}
+}
+
+// deadlineError says what the job's deadline did.
+func deadlineError(job *millrace.Job, did string) *millrace.JobError {
+	return &millrace.JobError{Code: millrace.CodeTimeout, Message: "the deadline " + job.Deadline.UTC().Format(time.RFC3339) + " " + did}
+}
+
+// A job whose bytes find no room waits for it and spends nothing: fullReleases times, fullDelay and then twice as long each time up to fullMost,
+// about a quarter of an hour together. After that it may be the job itself that no disk is large enough for: it goes on as after any error that
+// passes, until its attempts are spent.
+const (
+	fullReleases = 20
+	fullDelay    = 5 * time.Second
+	fullMost     = time.Minute
+)
+
+// isFull says whether an attempt ended because there was no space for what it wrote, as an output or in a place of its own.
+func isFull(err error) bool {
+	return errors.Is(err, blob.ErrFull) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
+
+// waitForRoom puts the job back for a while, unless that was done often enough. The history knows how often it was.
+func (w *Worker) waitForRoom(o *store.Outcome, job *millrace.Job) bool {
+	n := 0
+	for _, a := range job.Attempts {
+		if a.Run == job.Run && a.Outcome == millrace.AttemptReleased && a.Error != nil && a.Error.Code == millrace.CodeUnavailable {
+			n++
+		}
+	}
+	if n >= fullReleases {
+		return false
+	}
+	o.Kind, o.Attempt, o.Error = store.OutcomeReleased, millrace.AttemptReleased, fullError()
+	o.Delay = min(fullDelay<<min(n, 8), fullMost)
+	return true
+}
+
+func fullError() *millrace.JobError {
+	return &millrace.JobError{Code: millrace.CodeUnavailable, Message: "the server's disk is full", Retryable: true}
 }
 
 // jobError puts an error into words for the job's owner. What nobody classified stays in the log.
 func (w *Worker) jobError(job *millrace.Job, err error) *millrace.JobError {
-	if e, ok := errors.AsType[*millrace.Error](err); ok && e.Code != "" {
+	if e, ok := errors.AsType[*millrace.Error](err); ok && e.Code != "" && !isFull(err) {
 		return &millrace.JobError{Code: e.Code, Message: e.Detail, Retryable: !e.Code.Permanent() && e.Code != millrace.CodeInputFailed}
 	}
 	w.Log.Error("attempt failed", "job", job.ID, "type", job.Type, "attempt", job.Attempt, "error", err)
 	switch {
-	case errors.Is(err, blob.ErrFull):
-		return &millrace.JobError{Code: millrace.CodeUnavailable, Message: "the server's disk is full", Retryable: true}
+	case isFull(err):
+		return fullError()
 	case errors.Is(err, blob.ErrNotFound):
 		return &millrace.JobError{Code: millrace.CodeInputFailed, Message: "the bytes of an input file are gone", Retryable: true}
 	}

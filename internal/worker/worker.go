@@ -51,6 +51,13 @@ type Config struct {
 	Grace time.Duration
 	// Ready is called once the process takes work.
 	Ready func()
+
+	// Quarantine is called when a job waits in quarantine, not more than once a second: somebody should start the process that takes it. May be nil.
+	Quarantine func()
+	// Alone makes this the process that takes quarantined jobs: one after the other and no others. Run returns nil once none came for Idle.
+	Alone bool
+	// Idle is how long an Alone process waits for a job. 0: 30 s.
+	Idle time.Duration
 }
 
 // Liveness: a worker beats each second; one that could not for selfFence gives up its attempts, well before the leader buries it after 10 s.
@@ -69,7 +76,9 @@ var (
 	errCanceled = errors.New("canceled by request")
 	errShutdown = errors.New("the worker shuts down")
 	errLost     = errors.New("the attempt belongs to another by now")
+	errDeadline = errors.New("the job's deadline has passed")
 	errStuck    = errors.New("a handler ignored the end of its context; the process ends to free its slot")
+	errIdle     = errors.New("no job is in quarantine")
 )
 
 // Worker is one worker process.
@@ -86,6 +95,9 @@ type Worker struct {
 	id       string
 	lastBeat time.Time // of the last beat that the ledger took; monotonic
 	fence    bool      // it was too old: id counts for nothing any more
+	outage   int       // what the log knows of the present one: 0 nothing, 1 that beats fail, 2 that the attempts were given up
+	asked    time.Time // when Quarantine was called last
+	worked   time.Time // when something ran last, for an Alone process
 	attempts map[*attempt]struct{}
 	draining bool
 	over     bool // the drain's grace is, too: an attempt that begins now ends at once
@@ -99,9 +111,16 @@ func New(c Config) *Worker {
 	if c.Grace == 0 {
 		c.Grace = 25 * time.Second
 	}
+	if c.Idle == 0 {
+		c.Idle = 30 * time.Second
+	}
+	pools := map[millrace.Pool]*slots{millrace.CPU: newSlots(c.Self.CPUSlots), millrace.IO: newSlots(c.Self.IOSlots)}
+	if c.Alone {
+		pools = map[millrace.Pool]*slots{millrace.Quarantine: newSlots(1)}
+	}
 	w := &Worker{
 		Config:   c,
-		slots:    map[millrace.Pool]*slots{millrace.CPU: newSlots(c.Self.CPUSlots), millrace.IO: newSlots(c.Self.IOSlots)},
+		slots:    pools,
 		budget:   newBudget(c.Budget),
 		events:   make(chan notify.Event, 1024),
 		stuck:    make(chan struct{}, 1),
@@ -144,10 +163,8 @@ func (w *Worker) serve(ctx context.Context) error {
 	served, drained := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(drained)
-		select {
-		case <-w.stuck:
-			cancel(errStuck)
-		case <-poolCtx.Done():
+		if why := w.awaitEnd(poolCtx); why != nil {
+			cancel(why)
 		}
 		w.drain(poolCtx, served)
 	}()
@@ -162,7 +179,7 @@ func (w *Worker) serve(ctx context.Context) error {
 	if errors.Is(context.Cause(ctx), errStuck) {
 		return errStuck
 	}
-	return err
+	return err // nil when it was only idle
 }
 
 func (w *Worker) serveConfig(pool millrace.Pool, s *slots) queue.ServeConfig {

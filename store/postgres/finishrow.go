@@ -85,7 +85,7 @@ func progressJSON(p millrace.Progress) *string {
 
 // delay is how long the job waits for its next attempt.
 func (r finishRow) delay() time.Duration {
-	if r.outcome.Kind != store.OutcomeRetry {
+	if r.outcome.Kind != store.OutcomeRetry && r.outcome.Kind != store.OutcomeReleased {
 		return 0
 	}
 	return max(0, r.outcome.Delay)
