@@ -50,6 +50,7 @@ var layers = []layer{
 		"one attempt, from claim to outcome; what the work is comes from tasks"},
 	{"internal/scheduler", "internal/dispatch internal/jobspec internal/cron internal/queue internal/fault store store/blob", "the leader's work is the ledger's, never a handler's"},
 	{"internal/queue", "internal/batch", "asynq behind our words, and no words of the ledger"},
+	{"internal/cron", "", "when something runs is arithmetic, and starts nothing"},
 	{"internal/metrics", "internal/cache internal/queue store", "figures are read from what keeps them"},
 	{"internal/backup", "store/blob", "a stream of the ledger's copy and the bytes; both come as functions"},
 	{"internal/raster", "tasks", "an image engine fits the interface of its handler and knows nothing else"},
