@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/millrace/millrace"
@@ -32,12 +33,22 @@ const (
 const claimedSQL = `SELECT ` + jobColumns + ` FROM jobs WHERE id = ? AND fence = ? + 1 AND +worker_id = ? AND state = 'running'
 	AND EXISTS (SELECT 1 FROM workers WHERE workers.id = worker_id AND workers.state = 'live')`
 
-// Claim implements store.WorkerLedger.
+// inputsSQL reads the files that a job holds.
+const inputsSQL = `SELECT ` + fileColumns + ` FROM files WHERE id IN (SELECT file FROM job_files WHERE job = ?)`
+
+// claim is what the writer reads for one delivery; the caller makes a store.Claimed of it.
+type claim struct {
+	row   *jobRow // nil: refused
+	files map[string]millrace.File
+}
+
+// Claim implements store.WorkerLedger. It is not synced: should the machine lose power, everybody who knew of the claim is gone with it.
 func (l *Ledger) Claim(ctx context.Context, worker string, deliveries []store.Delivery) ([]store.Claimed, error) {
-	claimed := make([]store.Claimed, len(deliveries))
-	err := l.write(ctx, func(t *tx) (err error) {
+	deliveries = slices.Clone(deliveries)
+	claims := make([]claim, len(deliveries))
+	err := l.writeLazily(ctx, func(t *tx) (err error) {
 		for i, d := range deliveries {
-			if claimed[i], err = t.claim(worker, d); err != nil {
+			if claims[i], err = t.claim(worker, d); err != nil {
 				return fmt.Errorf("claim job %s: %w", d.Job, err)
 			}
 		}
@@ -46,29 +57,48 @@ func (l *Ledger) Claim(ctx context.Context, worker string, deliveries []store.De
 	if err != nil {
 		return nil, err
 	}
+	claimed := make([]store.Claimed, len(claims))
+	for i, c := range claims {
+		if claimed[i], err = c.decode(); err != nil {
+			return nil, err
+		}
+	}
 	return claimed, nil
 }
 
-func (t *tx) claim(worker string, d store.Delivery) (c store.Claimed, err error) {
-	c.Job, err = scanJob(t.row(claimSQL, d.Job, d.Fence, worker, t.now))
+func (t *tx) claim(worker string, d store.Delivery) (c claim, err error) {
+	c.row, err = scanRow(t.row(claimSQL, d.Job, d.Fence, worker, t.now))
 	if errors.Is(err, sql.ErrNoRows) {
-		c.Job, err = scanJob(t.row(claimedSQL, d.Job, d.Fence, worker))
+		c.row, err = scanRow(t.row(claimedSQL, d.Job, d.Fence, worker))
 	}
 	if errors.Is(err, sql.ErrNoRows) {
-		return store.Claimed{}, t.alive(worker)
+		return claim{}, t.alive(worker)
 	}
+	if err != nil || !c.row.inputs.Valid {
+		return c, err
+	}
+	c.files = make(map[string]millrace.File)
+	err = t.rows(func(row scanner) error {
+		f, err := scanFile(row)
+		c.files[f.ID] = f
+		return err
+	}, inputsSQL, d.Job)
+	return c, err
+}
+
+func (c claim) decode() (store.Claimed, error) {
+	if c.row == nil {
+		return store.Claimed{}, nil
+	}
+	j, err := c.row.decode()
 	if err != nil {
 		return store.Claimed{}, err
 	}
-	c.Started = c.Job.StartedAt
-	for _, in := range c.Job.Inputs {
-		file, err := scanFile(t.row(`SELECT `+fileColumns+` FROM files WHERE id = ? AND tenant = ?`, in.File, c.Job.Tenant))
-		if err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return store.Claimed{}, fmt.Errorf("input %s: %w", in.File, err)
-		}
-		c.Inputs = append(c.Inputs, file)
+	claimed := store.Claimed{Job: j, Started: j.StartedAt}
+	for _, in := range j.Inputs {
+		claimed.Inputs = append(claimed.Inputs, c.files[in.File])
 	}
-	return c, nil
+	return claimed, nil
 }
 
 // alive is ErrBuried for a worker that is not: its refused deliveries may be claimed by others, so it must not drop them.

@@ -80,9 +80,9 @@ func (l *Ledger) Owed(ctx context.Context, limits map[string]int) ([]store.Owed,
 
 const markSQL = `UPDATE jobs SET sent_gen = ?3 WHERE id = ?1 AND fence = ?2 AND due_at IS NOT NULL AND sent_gen < ?3`
 
-// MarkSent implements store.Dispatch.
+// MarkSent implements store.Dispatch. A mark that is lost makes the job owed again.
 func (l *Ledger) MarkSent(ctx context.Context, deliveries []store.Delivery, gen int64) error {
-	return l.forEach(ctx, deliveries, func(t *tx, d store.Delivery) error {
+	return l.forEach(ctx, l.writeLazily, deliveries, func(t *tx, d store.Delivery) error {
 		_, err := t.exec(markSQL, d.Job, d.Fence, gen)
 		return err
 	})
@@ -90,7 +90,7 @@ func (l *Ledger) MarkSent(ctx context.Context, deliveries []store.Delivery, gen 
 
 // Refence implements store.Dispatch.
 func (l *Ledger) Refence(ctx context.Context, deliveries []store.Delivery) error {
-	return l.forEach(ctx, deliveries, func(t *tx, d store.Delivery) error {
+	return l.forEach(ctx, l.write, deliveries, func(t *tx, d store.Delivery) error {
 		_, err := t.exec(`UPDATE jobs SET fence = fence + 1, sent_gen = 0, due_at = ?3 WHERE id = ?1 AND fence = ?2 AND due_at IS NOT NULL`,
 			d.Job, d.Fence, t.now)
 		return err
@@ -98,12 +98,13 @@ func (l *Ledger) Refence(ctx context.Context, deliveries []store.Delivery) error
 }
 
 // forEach writes for all deliveries in one transaction.
-func (l *Ledger) forEach(ctx context.Context, deliveries []store.Delivery, fn func(*tx, store.Delivery) error) error {
+func (l *Ledger) forEach(ctx context.Context, write func(context.Context, func(*tx) error) error, deliveries []store.Delivery,
+	fn func(*tx, store.Delivery) error) error {
 	if len(deliveries) == 0 {
 		return nil
 	}
 	deliveries = slices.Clone(deliveries)
-	return l.write(ctx, func(t *tx) error {
+	return write(ctx, func(t *tx) error {
 		for _, d := range deliveries {
 			if err := fn(t, d); err != nil {
 				return fmt.Errorf("delivery of job %s: %w", d.Job, err)

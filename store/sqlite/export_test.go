@@ -86,3 +86,9 @@ func (l *Ledger) Pragma(ctx context.Context, text string) error {
 		return t.rows(func(row scanner) error { var v any; return row.Scan(&v) }, `PRAGMA `+text)
 	})
 }
+
+// Check is SQLite's own opinion of the file.
+func (l *Ledger) Check(ctx context.Context) (verdict string, err error) {
+	err = l.reads.QueryRowContext(ctx, `PRAGMA integrity_check`).Scan(&verdict)
+	return verdict, err
+}

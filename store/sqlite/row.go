@@ -105,41 +105,63 @@ func uniqueColumns(u *millrace.Unique) (key sql.NullString, ttl sql.NullInt64) {
 	return key, ttl
 }
 
-// scanJob reads jobColumns.
-func scanJob(row scanner) (*millrace.Job, error) {
-	var j millrace.Job
-	var worker, inputs, tags, progress, jobError, outputs, metadata, params, result, uniqueKey, webhook, schedule sql.NullString
-	var backoff, attempts string
+// jobRow is a job as it was read: its JSON is text still. Decoding is for the caller's goroutine, the writer's has others waiting.
+type jobRow struct {
+	millrace.Job // what needs no decoding
+
+	backoff, attempts                                  string
+	inputs, tags, progress, jobError, outputs, webhook sql.NullString
+}
+
+// scanRow reads jobColumns.
+func scanRow(row scanner) (*jobRow, error) {
+	var j jobRow
+	var worker, metadata, params, result, uniqueKey, schedule sql.NullString
 	var timeout, retention int64
 	var created, runAt, started, finished, expires, cancel, deadline, uniqueTTL sql.NullInt64
 	if err := row.Scan(&j.ID, &j.Tenant, &j.Type, &j.State, &j.Priority, &j.Queue, &j.Fence, &worker, &j.Run, &j.Attempt,
 		&j.MaxAttempts, &j.Starts, &j.Crashes, &j.Cached, &j.CacheKey, &timeout, &retention,
 		&created, &runAt, &started, &finished, &expires, &cancel,
-		&backoff, &inputs, &tags, &progress, &jobError, &outputs, &attempts, &metadata, &params, &result,
-		&deadline, &uniqueKey, &uniqueTTL, &webhook, &schedule); err != nil {
+		&j.backoff, &j.inputs, &j.tags, &j.progress, &j.jobError, &j.outputs, &j.attempts, &metadata, &params, &result,
+		&deadline, &uniqueKey, &uniqueTTL, &j.webhook, &schedule); err != nil {
 		return nil, err
 	}
 	j.WorkerID, j.Schedule, j.Deadline = worker.String, schedule.String, at(deadline)
-	if uniqueKey.Valid {
-		j.Unique = &millrace.Unique{Key: uniqueKey.String, TTL: time.Duration(uniqueTTL.Int64)}
-	}
 	j.Timeout, j.Retention = time.Duration(timeout), time.Duration(retention)
 	j.CreatedAt, j.RunAt, j.StartedAt = at(created), at(runAt), at(started)
 	j.FinishedAt, j.ExpiresAt, j.CancelAt = at(finished), at(expires), at(cancel)
 	j.Metadata, j.Params, j.Result = raw(metadata), raw(params), raw(result)
+	if uniqueKey.Valid {
+		j.Unique = &millrace.Unique{Key: uniqueKey.String, TTL: time.Duration(uniqueTTL.Int64)}
+	}
+	return &j, nil
+}
+
+// scanJob reads jobColumns and decodes them.
+func scanJob(row scanner) (*millrace.Job, error) {
+	j, err := scanRow(row)
+	if err != nil {
+		return nil, err
+	}
+	return j.decode()
+}
+
+// decode makes a job of the row, which is of no use afterwards.
+func (r *jobRow) decode() (*millrace.Job, error) {
+	j := &r.Job
 	var history []attempt
 	for _, d := range []struct {
 		column, text string
 		to           func(string) error
 	}{
-		{"backoff", backoff, into(&j.Backoff)},
-		{"inputs", inputs.String, into(&j.Inputs)},
-		{"tags", tags.String, into(&j.Tags)},
-		{"progress", progress.String, into(&j.Progress)},
-		{"error", jobError.String, into(&j.Error)},
-		{"outputs", outputs.String, into(&j.Outputs)},
-		{"attempts", attempts, into(&history)},
-		{"webhook", webhook.String, into(&j.Webhook)},
+		{"backoff", r.backoff, into(&j.Backoff)},
+		{"inputs", r.inputs.String, into(&j.Inputs)},
+		{"tags", r.tags.String, into(&j.Tags)},
+		{"progress", r.progress.String, into(&j.Progress)},
+		{"error", r.jobError.String, into(&j.Error)},
+		{"outputs", r.outputs.String, into(&j.Outputs)},
+		{"attempts", r.attempts, into(&history)},
+		{"webhook", r.webhook.String, into(&j.Webhook)},
 	} {
 		if d.text == "" || d.text == "[]" {
 			continue
@@ -151,7 +173,7 @@ func scanJob(row scanner) (*millrace.Job, error) {
 	for _, a := range history {
 		j.Attempts = append(j.Attempts, a.public())
 	}
-	return &j, nil
+	return j, nil
 }
 
 func (a attempt) public() millrace.Attempt {

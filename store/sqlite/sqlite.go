@@ -32,6 +32,7 @@ type Config struct {
 
 // Ledger is a store.Ledger in an SQLite file. It is safe for concurrent use.
 type Ledger struct {
+	path   string
 	now    func() time.Time
 	opened time.Time // of now, with its monotonic reading
 	log    *slog.Logger
@@ -67,6 +68,7 @@ func Open(ctx context.Context, cfg Config) (*Ledger, error) {
 	if err := file.Close(); err != nil {
 		return nil, fmt.Errorf("open ledger: %w", err)
 	}
+	l.path = path
 	if err := l.open(ctx, path); err != nil {
 		return nil, errors.Join(fmt.Errorf("open ledger %s: %w", path, err), l.Close())
 	}

@@ -39,7 +39,7 @@ func (l *Ledger) Register(ctx context.Context, w millrace.Worker) error {
 	})
 }
 
-// Beat implements store.WorkerLedger. A beat without progress touches temporary tables only: nothing goes to disk.
+// Beat implements store.WorkerLedger. A beat without progress touches temporary tables only: nothing goes to disk. Progress is not synced.
 func (l *Ledger) Beat(ctx context.Context, b store.Beat) (store.BeatReply, error) {
 	ids := make([]string, 0, len(b.Running))
 	progress := make([]sql.NullString, len(b.Running))
@@ -56,7 +56,7 @@ func (l *Ledger) Beat(ctx context.Context, b store.Beat) (store.BeatReply, error
 	}
 	holdings := append([]store.Holding(nil), b.Running...)
 	var reply store.BeatReply
-	err = l.write(ctx, func(t *tx) error {
+	err = l.writeLazily(ctx, func(t *tx) error {
 		n, err := t.exec(`UPDATE workers SET beat_at = ?, beat = ?, memory_used = ?, memory_budget = ?, running = ? WHERE id = ? AND state = 'live'`,
 			t.now, t.mono, b.MemoryUsed, b.MemoryBudget, running, b.Worker)
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 )
 
@@ -14,6 +15,7 @@ type writer struct {
 	conn  *sql.Conn
 	clock func() (wall, mono int64)
 	stmts map[string]*sql.Stmt // of conn; the writing goroutine's own
+	lazy  bool                 // commits are not synced at present; likewise
 
 	ops      chan *op
 	stopping chan struct{} // closed by stop: no new ones
@@ -25,6 +27,7 @@ type writer struct {
 type op struct {
 	ctx  context.Context
 	run  func(*tx) error
+	lazy bool // its commit may be lost when the machine loses power
 	err  error
 	done chan struct{}
 }
@@ -60,7 +63,17 @@ func (w *writer) stop() error {
 // write runs fn in a transaction with whatever else waits, and returns when it is durable or has failed. If ctx ends first it is not known
 // whether fn was or will be committed; fn goes on using what it has captured, so the caller must not look at that any more.
 func (l *Ledger) write(ctx context.Context, fn func(*tx) error) error {
-	w, o := l.writer, &op{ctx: ctx, run: fn, done: make(chan struct{})}
+	return l.writer.do(&op{ctx: ctx, run: fn, done: make(chan struct{})})
+}
+
+// writeLazily is write for what nobody misses after a loss of power, which ends all who could have heard of it. It survives the process's
+// death as everything does. Among others it is synced with them.
+func (l *Ledger) writeLazily(ctx context.Context, fn func(*tx) error) error {
+	return l.writer.do(&op{ctx: ctx, run: fn, lazy: true, done: make(chan struct{})})
+}
+
+func (w *writer) do(o *op) error {
+	ctx := o.ctx
 	select {
 	case <-w.stopping:
 		return errClosed
@@ -137,7 +150,8 @@ func (w *writer) commit(group []*op) {
 func (w *writer) transact(group []*op) error {
 	t := &tx{writer: w}
 	t.now, t.mono = w.clock()
-	if err := t.begin(); err != nil {
+	lazy := !slices.ContainsFunc(group, func(o *op) bool { return !o.lazy })
+	if err := t.begin(lazy); err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
 	for _, o := range group {
@@ -183,15 +197,31 @@ type tx struct {
 }
 
 // begin opens the transaction. Should an earlier rollback have failed, its remains are in the way: they are removed first.
-func (t *tx) begin() error {
-	_, err := t.exec(`BEGIN IMMEDIATE`)
+func (t *tx) begin(lazy bool) error {
+	err := t.open(lazy)
 	if err == nil {
 		return nil
 	}
 	if undo := t.rollback(); undo != nil {
 		return errors.Join(err, undo)
 	}
-	_, err = t.exec(`BEGIN IMMEDIATE`)
+	return t.open(lazy)
+}
+
+// open begins a transaction whose commit is synced unless it is lazy. The pragma works when it is prepared, so no prepared statement is kept
+// for it.
+func (t *tx) open(lazy bool) error {
+	if lazy != t.lazy {
+		level := `PRAGMA synchronous = FULL`
+		if lazy {
+			level = `PRAGMA synchronous = NORMAL`
+		}
+		if _, err := t.conn.ExecContext(context.Background(), level); err != nil {
+			return fmt.Errorf("%s: %w", level, err)
+		}
+		t.lazy = lazy
+	}
+	_, err := t.exec(`BEGIN IMMEDIATE`)
 	return err
 }
 
