@@ -18,6 +18,8 @@ func claimTests() []test {
 		{"by a worker that is not alive", testClaimByDead},
 		{"before it is due", testClaimEarly},
 		{"a new attempt starts its progress anew", testClaimProgress},
+		{"past its deadline", testDeadlineClaim},
+		{"of paused queues, among others", testPauseMany},
 	}
 }
 

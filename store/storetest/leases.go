@@ -8,6 +8,8 @@ func leaseTests() []test {
 		{"goes on when it has run out", testLeadExpires},
 		{"given back", testResign},
 		{"one per name", testLeadNames},
+		{"a term for each holder", testLeadTerms},
+		{"a holder that comes back late", testLeadLate},
 	}
 }
 
@@ -61,4 +63,44 @@ func testLeadNames(f *fixture) {
 	f.lead("leader", "a", true)
 	f.lead("refill", "b", true)
 	f.lead("leader", "b", false)
+}
+
+// testLeadTerms: whoever holds a number can tell all earlier holders by it.
+func testLeadTerms(f *fixture) {
+	last := int64(0)
+	for i := range 12 {
+		holder := string(rune('a' + i%3))
+		term := f.lead("leader", holder, true)
+		if term <= last {
+			f.Fatalf("term of holder %d = %d, want more than %d", i, term, last)
+		}
+		if again := f.lead("leader", holder, true); again != term {
+			f.Fatalf("term after a renewal = %d, want %d", again, term)
+		}
+		last = term
+		if i%2 == 0 {
+			f.must(f.Ledger.Resign(f.ctx, "leader", holder))
+		} else {
+			f.Age(f, 2*time.Minute)
+		}
+	}
+	if term := f.lead("another", "a", true); term < 1 {
+		f.Errorf("term of another lease = %d", term)
+	}
+}
+
+// testLeadLate is a leader that was frozen: others led meanwhile, so its old term must not come back with it.
+func testLeadLate(f *fixture) {
+	first := f.lead("leader", "frozen", true)
+	f.Age(f, 2*time.Minute)
+	second := f.lead("leader", "b", true)
+	f.lead("leader", "frozen", false)
+	f.must(f.Ledger.Resign(f.ctx, "leader", "frozen")) // is not its own any more
+	if again := f.lead("leader", "b", true); again != second {
+		f.Errorf("term of the holder = %d, want %d", again, second)
+	}
+	f.Age(f, 2*time.Minute)
+	if third := f.lead("leader", "frozen", true); third <= second || third <= first {
+		f.Errorf("terms %d, %d, %d: want them to grow", first, second, third)
+	}
 }

@@ -14,22 +14,13 @@ func rescueTests() []test {
 	}
 }
 
-func (f *fixture) rescue(crash bool, want int) {
-	f.Helper()
-	n, err := f.Ledger.Rescue(f.ctx)
-	f.must(err)
-	if n != want {
-		f.Fatalf("Rescue = %d, want %d", n, want)
-	}
-}
-
 func testRescue(f *fixture) {
 	dead, alive := f.worker(), f.worker()
 	lost, kept := f.running(dead), f.running(alive)
-	f.rescue(true, 0)
+	f.rescued(0)
 	f.must(f.Ledger.Bury(f.ctx, dead, store.Death{Crash: true}))
-	f.rescue(true, 1)
-	f.rescue(true, 0)
+	f.rescued(1)
+	f.rescued(0)
 	f.wantState(kept.ID, millrace.Running)
 	got := f.wantState(lost.ID, millrace.Queued)
 	if got.Attempt != 0 || got.Crashes != 1 || got.Starts != 1 || got.Fence != lost.Fence+1 || got.WorkerID != "" {
@@ -50,8 +41,8 @@ func testRescue(f *fixture) {
 func testRescueRestart(f *fixture) {
 	w := f.worker()
 	j := f.running(w)
-	f.must(f.Ledger.Bury(f.ctx, w, store.Death{Crash: true}))
-	f.rescue(false, 1)
+	f.must(f.Ledger.Bury(f.ctx, w, store.Death{}))
+	f.rescued(1)
 	got := f.wantState(j.ID, millrace.Queued)
 	if got.Crashes != 0 || got.Attempt != 0 || got.Attempts[0].Outcome != millrace.AttemptReleased {
 		f.Errorf("crashes %d, attempt %d, history %+v, want no crash and none spent", got.Crashes, got.Attempt, got.Attempts)
@@ -63,7 +54,7 @@ func testRescueCanceled(f *fixture) {
 	j := f.running(w, inputs(in))
 	f.cancel(j.ID)
 	f.must(f.Ledger.Bury(f.ctx, w, store.Death{Crash: true}))
-	f.rescue(true, 1)
+	f.rescued(1)
 	if got := f.wantCanceled(j.ID); got.Attempt != 0 {
 		f.Errorf("attempt = %d, want 0", got.Attempt)
 	}
@@ -74,6 +65,6 @@ func testRescueLeft(f *fixture) {
 	w := f.worker()
 	j := f.running(w)
 	f.must(f.Worker.Leave(f.ctx, w))
-	f.rescue(false, 1)
+	f.rescued(1)
 	f.wantState(j.ID, millrace.Queued)
 }

@@ -52,6 +52,15 @@ func Run(t *testing.T, open Factory) {
 		{"cache", cacheTests()},
 		{"expiry", expiryTests()},
 		{"depths", depthTests()},
+		{"idempotency", idempotencyTests()},
+		{"batch", batchTests()},
+		{"unique", uniqueTests()},
+		{"webhooks", webhookTests()},
+		{"deadline", deadlineTests()},
+		{"deaths", deathTests()},
+		{"queues", queueTests()},
+		{"schedules", scheduleTests()},
+		{"ticks", tickTests()},
 		{"races", raceTests()},
 	} {
 		runGroup(t, g.name, g.tests, open)
@@ -61,7 +70,7 @@ func Run(t *testing.T, open Factory) {
 
 // RunWorker checks the part that workers see. The rest of the contract is used to look at what came of it.
 func RunWorker(t *testing.T, open Factory) {
-	runGroup(t, "workers", workerTests(), open)
+	runGroup(t, "workers", append(workerTests(), quarantineTests()...), open)
 	runGroup(t, "claim", claimTests(), open)
 	runGroup(t, "finish", finishTests(), open)
 }
