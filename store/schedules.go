@@ -32,4 +32,5 @@ type Tick struct {
 	Next         time.Time // its new NextRunAt; zero: never again
 	Last         time.Time // its new LastRunAt; zero: unchanged
 	Jobs         []NewJob  // none where the ticks are skipped; LastJob and LastError come from the last
+	Refused      string    // why the newest tick's job could not even be made: it is the new LastError then, and LastJob is ""
 }

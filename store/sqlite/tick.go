@@ -39,7 +39,7 @@ func (l *Ledger) Tick(ctx context.Context, tick store.Tick) ([]error, bool, erro
 			}
 		}
 		moved = true
-		return t.ticked(tick.Tenant, tick.Name, last, errs)
+		return t.ticked(tick, last, errs)
 	})
 	if err != nil {
 		return nil, false, fmt.Errorf("tick: %w", err)
@@ -48,14 +48,17 @@ func (l *Ledger) Tick(ctx context.Context, tick store.Tick) ([]error, bool, erro
 }
 
 // ticked notes what became of the last job.
-func (t *tx) ticked(tenant, name, job string, errs []error) error {
-	if len(errs) == 0 {
+func (t *tx) ticked(tick store.Tick, job string, errs []error) error {
+	refusal := tick.Refused
+	if len(errs) == 0 && refusal == "" {
 		return nil
 	}
-	refusal := ""
-	if err := errs[len(errs)-1]; err != nil {
-		job, refusal = "", err.Error()
+	if n := len(errs); refusal == "" && errs[n-1] != nil {
+		refusal = errs[n-1].Error()
 	}
-	_, err := t.exec(`UPDATE schedules SET last_job = ?, last_error = ? WHERE tenant = ? AND name = ?`, job, refusal, tenant, name)
+	if refusal != "" {
+		job = ""
+	}
+	_, err := t.exec(`UPDATE schedules SET last_job = ?, last_error = ? WHERE tenant = ? AND name = ?`, job, refusal, tick.Tenant, tick.Name)
 	return err
 }
