@@ -185,8 +185,12 @@ func BenchmarkFirstStart(b *testing.B) {
 
 // report gives the quantiles that people ask for.
 func report(b *testing.B, took []time.Duration, what string) {
+	b.ReportMetric(quantile(took, 0.5), what+"-p50-ms")
+	b.ReportMetric(quantile(took, 0.99), what+"-p99-ms")
+}
+
+// quantile is in milliseconds.
+func quantile(took []time.Duration, q float64) float64 {
 	slices.Sort(took)
-	at := func(q float64) float64 { return float64(took[int(q*float64(len(took)-1))].Microseconds()) / 1000 }
-	b.ReportMetric(at(0.5), what+"-p50-ms")
-	b.ReportMetric(at(0.99), what+"-p99-ms")
+	return float64(took[int(q*float64(len(took)-1))].Microseconds()) / 1000
 }

@@ -117,11 +117,14 @@ func (t *Target) restore(ctx context.Context, r io.Reader) (m Manifest, sum Summ
 
 func (t *Target) manifest(in *tar.Reader, m *Manifest) error {
 	h, err := in.Next()
-	if err != nil || h.Name != manifestName {
-		return errors.Join(ErrNotBackup, err)
+	if err != nil {
+		return fmt.Errorf("%w: %v", ErrNotBackup, err)
+	}
+	if h.Name != manifestName {
+		return ErrNotBackup
 	}
 	if err := readNote(in, m); err != nil {
-		return errors.Join(ErrNotBackup, err)
+		return fmt.Errorf("%w: %v", ErrNotBackup, err)
 	}
 	if m.Format > format {
 		return fmt.Errorf("%w (its format is %d, its version %s)", ErrNewer, m.Format, m.Version)
