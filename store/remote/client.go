@@ -75,18 +75,40 @@ func (c *Client) Beat(ctx context.Context, b store.Beat) (store.BeatReply, error
 	return call[store.BeatReply](ctx, c, methodBeat, b)
 }
 
-// Claim implements store.WorkerLedger.
+// Claim implements store.WorkerLedger. Jobs whose answer would be too large together come in several; asking again for what was claimed answers
+// the same.
 func (c *Client) Claim(ctx context.Context, worker string, deliveries []store.Delivery) ([]store.Claimed, error) {
-	got, err := call[[]claimed](ctx, c, methodClaim, claimArgs{Worker: worker, Deliveries: deliveries})
+	return inParts(deliveries, func(part []store.Delivery) ([]store.Claimed, error) {
+		got, err := call[[]claimed](ctx, c, methodClaim, claimArgs{Worker: worker, Deliveries: part})
+		if err != nil {
+			return nil, err
+		}
+		return unpackClaimed(got), nil
+	})
+}
+
+// Finish implements store.WorkerLedger. Outcomes that are too large together go in several transactions; when one of them fails, repeat all.
+func (c *Client) Finish(ctx context.Context, outcomes []store.Outcome) ([]bool, error) {
+	return inParts(outcomes, func(part []store.Outcome) ([]bool, error) {
+		return call[[]bool](ctx, c, methodFinish, packOutcomes(part))
+	})
+}
+
+// inParts makes a call for all, or for each half when the message would be too large, and so on.
+func inParts[A, R any](all []A, call func([]A) ([]R, error)) ([]R, error) {
+	got, err := call(all)
+	if len(all) < 2 || !errors.Is(err, ErrTooLarge) {
+		return got, err
+	}
+	first, err := inParts(all[:len(all)/2], call)
 	if err != nil {
 		return nil, err
 	}
-	return unpackClaimed(got), nil
-}
-
-// Finish implements store.WorkerLedger.
-func (c *Client) Finish(ctx context.Context, outcomes []store.Outcome) ([]bool, error) {
-	return call[[]bool](ctx, c, methodFinish, packOutcomes(outcomes))
+	second, err := inParts(all[len(all)/2:], call)
+	if err != nil {
+		return nil, err
+	}
+	return append(first, second...), nil
 }
 
 // TakeBlob implements store.WorkerLedger.

@@ -117,7 +117,7 @@ func (c *connection) exchange(ctx context.Context, req request) (reply, error) {
 		return reply{}, err
 	}
 	if len(body) > maxFrame {
-		return reply{}, errTooLarge
+		return reply{}, ErrTooLarge
 	}
 	select {
 	case c.out <- body:

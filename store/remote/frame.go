@@ -15,7 +15,8 @@ const maxFrame = 16 << 20
 
 const frameHeader = 4
 
-var errTooLarge = errors.New("message is larger than 16 MiB")
+// ErrTooLarge means that one outcome, or one job that was claimed, does not fit into a message. Repeating the call cannot help.
+var ErrTooLarge = errors.New("message is larger than 16 MiB")
 
 // readFrame reads one frame. io.EOF means that the stream ended between two frames.
 func readFrame(r *bufio.Reader) ([]byte, error) {
@@ -25,7 +26,7 @@ func readFrame(r *bufio.Reader) ([]byte, error) {
 	}
 	size := int64(binary.BigEndian.Uint32(header[:]))
 	if size > maxFrame {
-		return nil, fmt.Errorf("frame of %d bytes: %w", size, errTooLarge)
+		return nil, fmt.Errorf("frame of %d bytes: %w", size, ErrTooLarge)
 	}
 	// The memory grows with what has come, not with what was announced.
 	body, err := io.ReadAll(io.LimitReader(r, size))
@@ -41,7 +42,7 @@ func readFrame(r *bufio.Reader) ([]byte, error) {
 // writeFrame writes one frame; who sends several flushes once.
 func writeFrame(w *bufio.Writer, body []byte) error {
 	if len(body) > maxFrame {
-		return errTooLarge
+		return ErrTooLarge
 	}
 	var header [frameHeader]byte
 	binary.BigEndian.PutUint32(header[:], uint32(len(body)))

@@ -25,7 +25,7 @@ func decodeRequest(body []byte) (request, error) {
 func (c *session) answer(ctx context.Context, req request) []byte {
 	result, err := c.run(ctx, req)
 	if err == nil && len(result) > maxFrame-256 { // room for the reply around it
-		err = fmt.Errorf("answer to %s: %w", req.Method, errTooLarge)
+		err = fmt.Errorf("answer to %s: %w", req.Method, ErrTooLarge)
 	}
 	r := reply{ID: req.ID, Result: result}
 	if err != nil {

@@ -304,11 +304,52 @@ func TestTooLarge(t *testing.T) {
 	}
 	huge := json.RawMessage(`"` + strings.Repeat("x", remote.MaxFrame) + `"`)
 	_, err := c.Finish(t.Context(), []store.Outcome{{Job: "j", Fence: 1, Kind: store.OutcomeSucceeded, Result: huge}})
-	if err == nil || errors.Is(err, remote.ErrDisconnected) {
-		t.Errorf("Finish of 16 MiB = %v, want a refusal", err)
+	if !errors.Is(err, remote.ErrTooLarge) {
+		t.Errorf("Finish of 16 MiB = %v, want ErrTooLarge", err)
 	}
 	if _, err := c.Beat(t.Context(), store.Beat{Worker: w.ID}); err != nil {
 		t.Errorf("Beat after it: %v", err)
+	}
+	if len(gone) != 0 {
+		t.Error("the worker was taken for dead")
+	}
+}
+
+// TestLargeTogether: what fits one by one is cut into messages that fit, both ways.
+func TestLargeTogether(t *testing.T) {
+	t.Parallel()
+	path, l := socket(t), openLedger(t, &clock{})
+	gone, _ := serve(t, listen(t, path), l)
+	c, w := dial(t, path), newWorker()
+	if err := c.Register(t.Context(), w); err != nil {
+		t.Fatal(err)
+	}
+	large := json.RawMessage(`"` + strings.Repeat("x", remote.MaxFrame/3) + `"`)
+	var rows []store.NewJob
+	var deliveries []store.Delivery
+	for range 5 {
+		j := &millrace.Job{ID: newWorker().ID, Tenant: "t", State: millrace.Queued, Queue: "cpu.normal", Params: large, Run: 1, Fence: 1}
+		rows = append(rows, store.NewJob{Job: j})
+		deliveries = append(deliveries, store.Delivery{Job: j.ID, Fence: 1})
+	}
+	if err := errors.Join(l.Insert(t.Context(), rows)...); err != nil {
+		t.Fatal(err)
+	}
+	claimed, err := c.Claim(t.Context(), w.ID, deliveries)
+	if err != nil || len(claimed) != len(rows) {
+		t.Fatalf("Claim = %d jobs, %v, want %d", len(claimed), err, len(rows))
+	}
+	outcomes := make([]store.Outcome, len(claimed))
+	for i, got := range claimed {
+		if got.Job == nil || got.Job.ID != deliveries[i].Job || len(got.Job.Params) != len(large) {
+			t.Fatalf("claim %d is not of delivery %d", i, i)
+		}
+		outcomes[i] = store.Outcome{Job: got.Job.ID, Tenant: "t", Fence: got.Job.Fence, Kind: store.OutcomeSucceeded, Result: large}
+	}
+	outcomes[3].Fence++ // which must lose, in its place
+	won, err := c.Finish(t.Context(), outcomes)
+	if diff := cmp.Diff([]bool{true, true, true, false, true}, won); err != nil || diff != "" {
+		t.Errorf("Finish: %v, won (-want +got):\n%s", err, diff)
 	}
 	if len(gone) != 0 {
 		t.Error("the worker was taken for dead")

@@ -124,7 +124,7 @@ func kinds() map[string]error {
 		"full":             store.ErrFull,
 		"other_blob_store": store.ErrOtherBlobStore,
 		"newer_schema":     store.ErrNewerSchema,
-		"too_large":        errTooLarge,
+		"too_large":        ErrTooLarge,
 		"deadline":         context.DeadlineExceeded,
 	}
 }
