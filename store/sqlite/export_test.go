@@ -92,3 +92,18 @@ func (l *Ledger) Check(ctx context.Context) (verdict string, err error) {
 	err = l.reads.QueryRowContext(ctx, `PRAGMA integrity_check`).Scan(&verdict)
 	return verdict, err
 }
+
+// ReadPragma is the value of a pragma inside a transaction, LazyPragma that inside a lazy one.
+func (l *Ledger) ReadPragma(ctx context.Context, name string) (string, error) {
+	return readPragma(ctx, l.write, name)
+}
+
+// LazyPragma is ReadPragma for a lazy transaction.
+func (l *Ledger) LazyPragma(ctx context.Context, name string) (string, error) {
+	return readPragma(ctx, l.writeLazily, name)
+}
+
+func readPragma(ctx context.Context, write func(context.Context, func(*tx) error) error, name string) (value string, err error) {
+	err = write(ctx, func(t *tx) error { return t.row(`PRAGMA ` + name).Scan(&value) })
+	return value, err
+}

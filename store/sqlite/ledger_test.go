@@ -82,21 +82,6 @@ func TestOpenAtOnce(t *testing.T) {
 	insert(t, openAt(t, path, &clock{}), 1)
 }
 
-func TestNewerSchema(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "ledger.db")
-	l := openAt(t, path, &clock{})
-	if err := l.Pragma(t.Context(), "user_version = 1000"); err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := sqlite.Open(t.Context(), sqlite.Config{Path: path}); !errors.Is(err, store.ErrNewerSchema) {
-		t.Errorf("Open of a newer ledger = %v, want ErrNewerSchema", err)
-	}
-}
-
 func TestOpenFails(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -185,9 +170,13 @@ func TestIdle(t *testing.T) {
 		_, force := l.ForceCancel(t.Context(), time.Second)
 		_, workers := l.Workers(t.Context())
 		_, dying := l.DyingBlobs(t.Context(), time.Hour, 10)
+		_, overdue := l.FailOverdue(t.Context(), 10)
+		_, keys := l.ExpireKeys(t.Context(), 10)
+		_, _, due := l.DueSchedules(t.Context(), 10)
+		pause := l.PauseQueue(t.Context(), "cpu.normal", false)
 		_, jobs := l.ExpireJobs(t.Context(), 10)
 		_, files := l.ExpireFiles(t.Context(), 10)
-		if err := errors.Join(beat, lead, silent, rescue, force, workers, dying, jobs, files, l.Ping(t.Context())); err != nil {
+		if err := errors.Join(beat, lead, silent, rescue, force, workers, dying, overdue, keys, due, pause, jobs, files, l.Ping(t.Context())); err != nil {
 			t.Fatal(err)
 		}
 	}

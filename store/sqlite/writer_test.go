@@ -164,3 +164,33 @@ func TestManyCallers(t *testing.T) {
 	}
 	storetest.Check(t.Context(), t, l, "t")
 }
+
+// TestSynced: what must survive a loss of power is synced at its commit, also right after and together with what need not be.
+func TestSynced(t *testing.T) {
+	t.Parallel()
+	l := open(t, &clock{})
+	const full, normal = "2", "1"
+	seen := func() (lazy, durable string) {
+		t.Helper()
+		for to, level := range map[*string]func(context.Context, string) (string, error){&lazy: l.LazyPragma, &durable: l.ReadPragma} {
+			var err error
+			if *to, err = level(t.Context(), "synchronous"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return lazy, durable
+	}
+	for range 3 {
+		if lazy, durable := seen(); lazy != normal || durable != full {
+			t.Errorf("synchronous = %s for a lazy write, %s for another, want %s and %s", lazy, durable, normal, full)
+		}
+	}
+	var lazy, durable string
+	grouped(t, l,
+		func() { lazy, _ = l.LazyPragma(context.Background(), "synchronous") },
+		func() { durable, _ = l.ReadPragma(context.Background(), "synchronous") },
+	)
+	if lazy != full || durable != full {
+		t.Errorf("synchronous in a mixed group = %s and %s, want %s", lazy, durable, full)
+	}
+}
