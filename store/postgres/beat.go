@@ -27,6 +27,10 @@ const (
 			SELECT id, cancel_at FROM jobs WHERE id = u.job AND fence = u.held AND state = 'running' AND worker_id = $1 OFFSET 0) j ON true
 		WHERE j.id IS NULL OR j.cancel_at IS NOT NULL
 		ORDER BY u.n`
+
+	quarantineSQL = `SELECT EXISTS (SELECT 1 FROM jobs WHERE queue = 'quarantine' AND due_at <= now() AND state IN ('scheduled', 'queued', 'retrying')
+			ORDER BY sent_gen, due_at LIMIT 1)
+		AND NOT EXISTS (SELECT 1 FROM paused_queues WHERE queue = 'quarantine')`
 )
 
 // holding is a store.Holding with its id parsed and its place in the list.
@@ -43,7 +47,7 @@ func (l *Ledger) Beat(ctx context.Context, b store.Beat) (reply store.BeatReply,
 		return reply, store.ErrBuried
 	}
 	held, moved := holdings(b.Running)
-	err = again(ctx, "beat", func() error {
+	err = again(ctx, "beat", func(ctx context.Context) error {
 		reply = store.BeatReply{}
 		for _, h := range b.Running {
 			if _, ok := parseID(h.Job); !ok {
@@ -57,6 +61,7 @@ func (l *Ledger) Beat(ctx context.Context, b store.Beat) (reply store.BeatReply,
 			lives = tag.RowsAffected() > 0
 			return nil
 		})
+		batch.Queue(quarantineSQL).QueryRow(func(row pgx.Row) error { return row.Scan(&reply.Quarantine) })
 		if len(moved) > 0 {
 			batch.Queue(progressSQL, worker, column(moved, holding.key), column(moved, holding.fence), column(moved, holding.progress))
 		}

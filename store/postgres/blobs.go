@@ -14,7 +14,7 @@ RETURNING key`
 
 // TakeBlob finds a live blob with these bytes and keeps it for an hour. When the collector is quicker there is none.
 func (l *Ledger) TakeBlob(ctx context.Context, tenant, sha256 string) (key string, ok bool, err error) {
-	err = again(ctx, "take blob", func() error {
+	err = again(ctx, "take blob", func(ctx context.Context) error {
 		rows, err := l.pool.Query(ctx, takeBlobSQL, tenant, sha256)
 		if err != nil {
 			return err
@@ -41,7 +41,7 @@ const (
 // DyingBlobs marks blobs that nobody refers to. The candidates are locked first, against everybody who is about to refer to one; then a second
 // statement, which sees all that was committed until the lock was had, looks for references.
 func (l *Ledger) DyingBlobs(ctx context.Context, grace time.Duration, limit int) (dying []string, err error) {
-	err = again(ctx, "collect blobs", func() error {
+	err = again(ctx, "collect blobs", func(ctx context.Context) error {
 		return pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
 			rows, err := tx.Query(ctx, looseBlobsSQL, grace, limit)
 			if err != nil {
@@ -78,6 +78,8 @@ const knowsBlobSQL = `SELECT EXISTS (SELECT 1 FROM blobs WHERE key = $1)`
 
 // KnowsBlob says whether there is a row for the key.
 func (l *Ledger) KnowsBlob(ctx context.Context, key string) (known bool, err error) {
+	ctx, cancel := reading(ctx)
+	defer cancel()
 	err = l.pool.QueryRow(ctx, knowsBlobSQL, clean(key)).Scan(&known)
 	return known, wrap("look for blob", err)
 }

@@ -21,7 +21,8 @@ const claimedColumns = jobColumns + `, n, CASE WHEN c.inputs IS NOT NULL THEN (
 	FROM jsonb_array_elements(c.inputs) WITH ORDINALITY AS i (value, n) LEFT JOIN LATERAL (
 		SELECT ` + fileColumns + ` FROM files WHERE id = (i.value->>'file')::uuid AND tenant = c.tenant OFFSET 0) f ON true) END`
 
-// claimSQL is guarded by the fence, the state and the worker's life: a buried worker that thaws gets nothing.
+// claimSQL is guarded by the fence, the state and the worker's life: a buried worker that thaws gets nothing. A job of a paused queue waits, one
+// past its deadline fails without another attempt.
 const claimSQL = `
 WITH u AS (
 	SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::int[]) AS u (job, delivered, n)
@@ -30,6 +31,7 @@ WITH u AS (
 		started_at = now(), progress = NULL
 	FROM u
 	WHERE j.id = ANY ($1) AND j.id = u.job AND j.fence = u.delivered AND j.state IN ('scheduled', 'queued', 'retrying') AND j.cancel_at IS NULL
+		AND (j.deadline > now()) IS NOT FALSE AND j.queue <> ALL (ARRAY(SELECT queue FROM paused_queues))
 		AND EXISTS (SELECT 1 FROM workers WHERE id = $4 AND state = 'live')
 	RETURNING ` + jobColumns + `, u.n
 )
@@ -62,7 +64,7 @@ func (l *Ledger) Claim(ctx context.Context, worker string, deliveries []store.De
 		return claimed, nil
 	}
 	for _, sql := range []string{claimSQL, reclaimSQL} {
-		err := again(ctx, "claim jobs", func() error { return l.claim(ctx, sql, owner, todo, claimed) })
+		err := again(ctx, "claim jobs", func(ctx context.Context) error { return l.claim(ctx, sql, owner, todo, claimed) })
 		if err != nil {
 			return nil, err
 		}
@@ -71,7 +73,7 @@ func (l *Ledger) Claim(ctx context.Context, worker string, deliveries []store.De
 			return claimed, nil
 		}
 	}
-	return claimed, again(ctx, "claim jobs", func() error { return l.alive(ctx, owner) })
+	return claimed, again(ctx, "claim jobs", func(ctx context.Context) error { return l.alive(ctx, owner) })
 }
 
 // alive is ErrBuried for a worker that is not: its refused deliveries may be claimed by others, so it must not drop them.

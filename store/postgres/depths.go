@@ -63,6 +63,8 @@ func (l *Ledger) Depths(ctx context.Context, limit int) ([]store.Depth, error) {
 		})
 		return err
 	})
+	ctx, cancel := reading(ctx)
+	defer cancel()
 	if err := l.pool.SendBatch(ctx, &batch).Close(); err != nil {
 		return nil, wrap("count jobs", err)
 	}

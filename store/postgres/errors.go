@@ -52,12 +52,33 @@ func wrap(op string, err error) error {
 // tries bounds how often a transaction is run again. Batches take their locks in the order of ids, so more than one repetition is rare.
 const tries = 6
 
+// errMoved says that a row which stood in the way was gone when it was looked at.
+var errMoved = errors.New("the ledger has changed meanwhile")
+
+// A call ends after this time whatever becomes of the network: a peer that is lost without a word would hold it for minutes. The session's own
+// limits are the same, for statements whose caller is gone.
+const (
+	readLimit  = 10 * time.Second
+	writeLimit = 30 * time.Second
+)
+
+// reading bounds a read.
+func reading(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, readLimit)
+}
+
+func within(ctx context.Context, limit time.Duration, run func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return run(ctx)
+}
+
 // again runs a transaction until it meets no deadlock. Those are rolled back as a whole, and so is what never reached the server.
-func again(ctx context.Context, op string, run func() error) error {
+func again(ctx context.Context, op string, run func(context.Context) error) error {
 	for try := 1; ; try++ {
-		err := run()
+		err := within(ctx, writeLimit, run)
 		c := code(err)
-		passing := c == serializationFailure || c == deadlockDetected || pgconn.SafeToRetry(err)
+		passing := c == serializationFailure || c == deadlockDetected || errors.Is(err, errMoved) || pgconn.SafeToRetry(err)
 		if err == nil || try == tries || !passing || ctx.Err() != nil {
 			return wrap(op, err)
 		}

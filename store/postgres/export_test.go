@@ -42,6 +42,15 @@ func Statements() map[string]string {
 		"generationSQL": generationSQL, "newGenerationSQL": newGenerationSQL, "owedSQL": owedSQL, "markSentSQL": markSentSQL,
 		"refenceSQL": refenceSQL, "unclaimedSQL": unclaimedSQL, "leadSQL": leadSQL, "resignSQL": resignSQL,
 		"depthsSQL": depthsSQL, "runningSQL": runningSQL,
+		"takeKeysSQL": takeKeysSQL, "knownKeysSQL": knownKeysSQL, "dropKeysSQL": dropKeysSQL, "changeKeysSQL": changeKeysSQL,
+		"answerSQL": answerSQL, "expireIdempotencySQL": expireIdempotencySQL, "expireUniqueSQL": expireUniqueSQL,
+		"takeUniqueSQL": takeUniqueSQL, "holdersSQL": holdersSQL, "dropStrayUniqueSQL": dropStrayUniqueSQL,
+		"presentSQL": presentSQL, "lockInputsSQL": lockInputsSQL, "failOverdueSQL": failOverdueSQL,
+		"deliveriesSQL": deliveriesSQL, "removeTellsSQL": removeTellsSQL, "quarantineSQL": quarantineSQL,
+		"pauseSQL": pauseSQL, "resumeSQL": resumeSQL, "pausedSQL": pausedSQL,
+		"putScheduleSQL": putScheduleSQL, "scheduleSQL": scheduleSQL, "listSchedulesSQL": listSchedulesSQL,
+		"deleteScheduleSQL": deleteScheduleSQL, "nowSQL": nowSQL, "dueSchedulesSQL": dueSchedulesSQL,
+		"tickSQL": tickSQL, "tickedSQL": tickedSQL, "ownTickSQL": ownTickSQL,
 	}
 	for name, filter := range map[string]store.JobFilter{
 		"listSQL":        {State: millrace.Queued, Type: "t", Before: "00000000-0000-7000-8000-000000000000"},

@@ -27,24 +27,49 @@ WITH b AS (
 SELECT count(*) FROM b`
 
 // CreateFile writes a file's row and its blob's. ErrStaleResult when the blob is being collected: the caller publishes its bytes under a new key.
-func (l *Ledger) CreateFile(ctx context.Context, f millrace.File, _ *store.Idempotency) error {
+func (l *Ledger) CreateFile(ctx context.Context, f millrace.File, key *store.Idempotency) error {
 	id, ok := parseID(f.ID)
 	if !ok {
 		return fmt.Errorf("create file: %q is not an id", f.ID)
 	}
+	if key == nil {
+		return again(ctx, "create file", func(ctx context.Context) error { return createFile(ctx, l.pool, id, f) })
+	}
+	return again(ctx, "create file", func(ctx context.Context) error {
+		return pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
+			name := keyName{clean(key.Key), f.Tenant}
+			used, err := takeKeys(ctx, tx, []idempotencyRow{{name, *key, id}})
+			if err != nil {
+				return err
+			}
+			if k, ok := used[name]; ok {
+				if k.owner == id { // an earlier call whose answer was lost
+					return nil
+				}
+				return &store.ReplayedError{Idempotency: k.Idempotency}
+			}
+			return createFile(ctx, tx, id, f)
+		})
+	})
+}
+
+// querier is the pool or a transaction.
+type querier interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+func createFile(ctx context.Context, db querier, id pgtype.UUID, f millrace.File) error {
 	var job *pgtype.UUID
 	if of, ok := parseID(f.Job); ok {
 		job = &of
 	}
-	return again(ctx, "create file", func() error {
-		var blobs int
-		err := l.pool.QueryRow(ctx, createFileSQL, id, f.Tenant, clean(f.Name), f.Size, f.SHA256, clean(f.ContentType), f.Blob, job,
-			orNever(f.CreatedAt), orNever(f.ExpiresAt)).Scan(&blobs)
-		if err == nil && blobs == 0 {
-			return fmt.Errorf("blob %s is being collected: %w", f.Blob, store.ErrStaleResult)
-		}
-		return err
-	})
+	var blobs int
+	err := db.QueryRow(ctx, createFileSQL, id, f.Tenant, clean(f.Name), f.Size, f.SHA256, clean(f.ContentType), f.Blob, job,
+		orNever(f.CreatedAt), orNever(f.ExpiresAt)).Scan(&blobs)
+	if err == nil && blobs == 0 {
+		return fmt.Errorf("blob %s is being collected: %w", f.Blob, store.ErrStaleResult)
+	}
+	return err
 }
 
 const fileSQL = `SELECT ` + fileColumns + ` FROM files WHERE id = $2 AND tenant = $1`
@@ -55,6 +80,8 @@ func (l *Ledger) File(ctx context.Context, tenant, id string) (millrace.File, er
 	if !ok {
 		return millrace.File{}, fmt.Errorf("read file: %w", store.ErrNotFound)
 	}
+	ctx, cancel := reading(ctx)
+	defer cancel()
 	f, err := scanFile(l.pool.QueryRow(ctx, fileSQL, tenant, key))
 	return f, wrap("read file", err)
 }
@@ -75,6 +102,8 @@ func (l *Ledger) ListFiles(ctx context.Context, tenant, before string, limit int
 	if limit <= 0 {
 		limit = defaultPage
 	}
+	ctx, cancel := reading(ctx)
+	defer cancel()
 	rows, err := l.pool.Query(ctx, listFilesSQL, tenant, cursor, limit)
 	if err != nil {
 		return nil, wrap("list files", err)
@@ -100,7 +129,7 @@ func (l *Ledger) DeleteFile(ctx context.Context, tenant, id string) error {
 		return fmt.Errorf("delete file: %w", store.ErrNotFound)
 	}
 	var gone int
-	err := again(ctx, "delete file", func() error {
+	err := again(ctx, "delete file", func(ctx context.Context) error {
 		return l.pool.QueryRow(ctx, deleteFileSQL, tenant, key).Scan(&gone)
 	})
 	if code(err) == foreignKeyViolation {
@@ -131,7 +160,7 @@ SELECT count(*) FROM gone`
 // next try sees it.
 func (l *Ledger) ExpireFiles(ctx context.Context, limit int) (n int, err error) {
 	for try := 1; ; try++ {
-		err = again(ctx, "expire files", func() error {
+		err = again(ctx, "expire files", func(ctx context.Context) error {
 			return l.pool.QueryRow(ctx, expireFilesSQL, limit).Scan(&n)
 		})
 		if code(err) != foreignKeyViolation || try == tries {

@@ -45,8 +45,8 @@ WITH u AS (
 		expires_at = CASE WHEN ` + goesOn + ` THEN NULL ELSE now() + j.retention END
 	FROM u
 	WHERE j.id = ANY ($1) AND j.id = u.job AND j.fence = u.held AND j.state = 'running'
-	RETURNING j.id, j.tenant, j.state, j.inputs, j.cache_key, j.expires_at, u.n
-)` + releaseInputs + `, remembered AS (
+	RETURNING j.id, j.tenant, j.state, j.run, j.inputs, j.cache_key, j.expires_at, j.unique_key, j.webhook, u.n
+)` + ended + `, remembered AS (
 	INSERT INTO results (cache_key, tenant, job)
 	SELECT DISTINCT ON (cache_key, tenant) cache_key, tenant, id FROM w WHERE state = 'succeeded' AND cache_key IS NOT NULL
 	ORDER BY cache_key, tenant, n
@@ -94,7 +94,7 @@ func (l *Ledger) Finish(ctx context.Context, outcomes []store.Outcome) ([]bool, 
 	if len(lost) == 0 {
 		return won, nil
 	}
-	return won, again(ctx, "finish jobs", func() error { return l.wonBefore(ctx, lost, won) })
+	return won, again(ctx, "finish jobs", func(ctx context.Context) error { return l.wonBefore(ctx, lost, won) })
 }
 
 // finishGroup splits a group that the database refuses until the culprit is alone.
@@ -102,7 +102,7 @@ func (l *Ledger) finishGroup(ctx context.Context, rows []finishRow, won []bool) 
 	if len(rows) == 0 {
 		return nil
 	}
-	err := again(ctx, "finish jobs", func() error { return l.tryFinish(ctx, rows, won) })
+	err := again(ctx, "finish jobs", func(ctx context.Context) error { return l.tryFinish(ctx, rows, won) })
 	switch {
 	case err == nil:
 		return nil

@@ -27,7 +27,7 @@ ON CONFLICT (id) DO NOTHING`
 
 const insertDue = `CASE state WHEN 'scheduled' THEN coalesce(run_at, now()) WHEN 'queued' THEN now() + grace END`
 
-// insertFullSQL is the same for a group in which a job has tags or inputs or comes out of the cache. What hangs on a job is written only with its
+// insertFullSQL is the same for a group in which a job has more to it, such as tags or inputs, or comes out of the cache. What hangs on a job is written only with its
 // row: a repeated insert must not take inputs for a job that has ended meanwhile. A missing input is a violation of job_files' foreign key. The
 // answer has a row for each cached job written, with the number of its files that could be.
 //
@@ -36,23 +36,25 @@ const insertFullSQL = `
 WITH u AS (
 	SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::int[], $10::int[],
 		$11::interval[], $12::text[], $13::interval[], $14::text[], $15::bigint[], $16::timestamptz[], $17::timestamptz[], $18::interval[],
-		$19::text[], $20::text[], $21::boolean[], $22::text[], $23::text[])
+		$19::text[], $20::text[], $21::boolean[], $22::text[], $23::text[], $24::timestamptz[], $25::text[], $26::interval[], $27::text[], $28::text[])
 		AS u (id, tenant, type, state, priority, queue, params, metadata, run, max_attempts, timeout, backoff, retention, cache_key,
-		fence, created_at, run_at, grace, inputs, tags, cached, result, outputs)
+		fence, created_at, run_at, grace, inputs, tags, cached, result, outputs, deadline, unique_key, unique_ttl, webhook, schedule)
 ), source AS MATERIALIZED (
 	SELECT o.job, o.id, o.tenant, o.name, o.content_type, s.blob, s.size, s.sha256
-	FROM unnest($24::uuid[], $25::uuid[], $26::text[], $27::text[], $28::text[], $29::uuid[]) AS o (job, id, tenant, name, content_type, source),
+	FROM unnest($29::uuid[], $30::uuid[], $31::text[], $32::text[], $33::text[], $34::uuid[]) AS o (job, id, tenant, name, content_type, source),
 		LATERAL (SELECT blob, size, sha256 FROM files f WHERE f.id = o.source AND f.tenant = o.tenant OFFSET 0) s
 ), live AS MATERIALIZED (
 	SELECT key FROM blobs WHERE key = ANY (ARRAY(SELECT blob FROM source)) AND dying_at IS NULL FOR KEY SHARE
 ), written AS (
 	INSERT INTO jobs (id, tenant, type, state, priority, queue, params, metadata, run, max_attempts, timeout, backoff, retention, cache_key,
-		fence, created_at, run_at, due_at, inputs, tags, cached, result, outputs, started_at, finished_at, expires_at)
+		fence, created_at, run_at, due_at, inputs, tags, cached, result, outputs, started_at, finished_at, expires_at,
+		deadline, unique_key, unique_ttl, webhook, schedule)
 	SELECT id, tenant, type, state, priority, queue, params::json, metadata::json, run, max_attempts, timeout, backoff::json, retention, cache_key,
 		fence, coalesce(created_at, now()), coalesce(run_at, now()), ` + insertDue + `, inputs::jsonb, tags::jsonb, cached, result::json,
-		outputs::json, CASE WHEN cached THEN now() END, CASE WHEN cached THEN now() END, CASE WHEN cached THEN now() + retention END
+		outputs::json, CASE WHEN cached THEN now() END, CASE WHEN cached THEN now() END, CASE WHEN cached THEN now() + retention END,
+		deadline, unique_key, unique_ttl, webhook::jsonb, schedule
 	FROM u ON CONFLICT (id) DO NOTHING
-	RETURNING id, tenant, inputs, tags, cached, expires_at
+	RETURNING id, tenant, state, run, inputs, tags, cached, expires_at, webhook
 ), tagged AS (
 	INSERT INTO job_tags (job, tenant, tag)
 	SELECT w.id, w.tenant, t.tag FROM written w, jsonb_array_elements_text(w.tags) AS t (tag) ON CONFLICT DO NOTHING
@@ -60,6 +62,7 @@ WITH u AS (
 	INSERT INTO job_files (job, tenant, file)
 	SELECT w.id, w.tenant, (i.value->>'file')::uuid FROM written w, jsonb_array_elements(w.inputs) AS i WHERE NOT w.cached
 	ON CONFLICT DO NOTHING
+), told AS (` + tellSQL + ` FROM written w WHERE w.cached AND w.webhook->'events' ? w.state
 ), shared AS (
 	INSERT INTO files (id, tenant, name, size, sha256, content_type, blob, job, created_at, expires_at)
 	SELECT s.id, s.tenant, s.name, s.size, s.sha256, s.content_type, s.blob, s.job, now(), w.expires_at
@@ -71,23 +74,33 @@ SELECT w.id, (SELECT count(*) FROM shared s WHERE s.job = w.id) FROM written w W
 // Insert writes a group of jobs in one transaction.
 func (l *Ledger) Insert(ctx context.Context, jobs []store.NewJob) []error {
 	errs := make([]error, len(jobs))
-	rows := make([]insertRow, 0, len(jobs))
-	for i, job := range jobs {
-		row, err := newInsertRow(job)
-		if err != nil {
-			errs[i] = fmt.Errorf("insert job %s: %w", job.ID, err)
-			continue
+	rows := newInsertRows(jobs, errs)
+	if slices.ContainsFunc(rows, (*insertRow).keyed) {
+		if err := l.insertTogether(ctx, "insert jobs", rows, steps{}); err != nil {
+			for _, r := range rows {
+				*r.err = err
+			}
 		}
-		row.err = &errs[i]
-		rows = append(rows, row)
+		return errs
 	}
-	slices.SortStableFunc(rows, func(a, b insertRow) int { return bytes.Compare(a.id.Bytes[:], b.id.Bytes[:]) })
+	rows = slices.DeleteFunc(rows, func(r *insertRow) bool {
+		if r.barred != nil {
+			*r.err = fmt.Errorf("insert job %s: %w", r.job.ID, r.barred)
+		}
+		return r.barred != nil
+	})
+	sortRows(rows)
 	l.insertGroup(ctx, rows)
 	return errs
 }
 
+// sortRows puts rows in the order in which batches take their locks.
+func sortRows(rows []*insertRow) {
+	slices.SortStableFunc(rows, func(a, b *insertRow) int { return bytes.Compare(a.id.Bytes[:], b.id.Bytes[:]) })
+}
+
 // insertGroup writes rows together. When the database refuses one of them it is found and told, and the others are written without it.
-func (l *Ledger) insertGroup(ctx context.Context, rows []insertRow) {
+func (l *Ledger) insertGroup(ctx context.Context, rows []*insertRow) {
 	if len(rows) == 0 {
 		return
 	}
@@ -102,7 +115,7 @@ func (l *Ledger) insertGroup(ctx context.Context, rows []insertRow) {
 	switch stale, isStale := errors.AsType[staleError](err); {
 	case err == nil:
 	case isStale:
-		rest := slices.DeleteFunc(rows, func(r insertRow) bool {
+		rest := slices.DeleteFunc(rows, func(r *insertRow) bool {
 			if stale[r.id] {
 				*r.err = fmt.Errorf("insert job %s: %w", r.job.ID, store.ErrStaleResult)
 			}
@@ -131,23 +144,23 @@ type staleError map[pgtype.UUID]bool
 
 func (staleError) Error() string { return store.ErrStaleResult.Error() }
 
-func (l *Ledger) tryInsert(ctx context.Context, rows []insertRow) error {
-	if !slices.ContainsFunc(rows, insertRow.full) {
+func (l *Ledger) tryInsert(ctx context.Context, rows []*insertRow) error {
+	if !slices.ContainsFunc(rows, (*insertRow).full) {
 		args := insertArgs(rows)
-		return again(ctx, "insert jobs", func() error {
+		return again(ctx, "insert jobs", func(ctx context.Context) error {
 			_, err := l.pool.Exec(ctx, insertSQL, args...)
 			return err
 		})
 	}
 	args := append(insertArgs(rows), insertFullArgs(rows)...)
-	if !slices.ContainsFunc(rows, func(r insertRow) bool { return r.job.Cached }) {
-		return again(ctx, "insert jobs", func() error {
+	if !slices.ContainsFunc(rows, func(r *insertRow) bool { return r.job.Cached }) {
+		return again(ctx, "insert jobs", func(ctx context.Context) error {
 			_, err := l.pool.Exec(ctx, insertFullSQL, args...)
 			return err
 		})
 	}
 	var stale staleError
-	err := again(ctx, "insert jobs", func() error {
+	err := again(ctx, "insert jobs", func(ctx context.Context) error {
 		stale = nil
 		return pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) (err error) {
 			if stale, err = insertCached(ctx, tx, rows, args); err == nil && stale != nil {
@@ -163,7 +176,7 @@ func (l *Ledger) tryInsert(ctx context.Context, rows []insertRow) error {
 }
 
 // insertCached says which of the cached jobs got fewer files than they have outputs.
-func insertCached(ctx context.Context, tx pgx.Tx, rows []insertRow, args []any) (staleError, error) {
+func insertCached(ctx context.Context, tx pgx.Tx, rows []*insertRow, args []any) (staleError, error) {
 	want := make(map[pgtype.UUID]int, len(rows))
 	for _, r := range rows {
 		want[r.id] = len(r.job.Outputs)
@@ -197,7 +210,7 @@ WHERE NOT EXISTS (SELECT 1 FROM files f WHERE f.id = u.file AND f.tenant = u.ten
 
 // dropMissing tells the jobs whose input does not exist, and returns the others. Finding them all at once keeps a client that asks for missing
 // files from turning every group into single commits.
-func (l *Ledger) dropMissing(ctx context.Context, rows []insertRow) ([]insertRow, error) {
+func (l *Ledger) dropMissing(ctx context.Context, rows []*insertRow) ([]*insertRow, error) {
 	var (
 		jobs, files []pgtype.UUID
 		tenants     []string
@@ -215,7 +228,7 @@ func (l *Ledger) dropMissing(ctx context.Context, rows []insertRow) ([]insertRow
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(slices.Clone(rows), func(r insertRow) bool {
+	return slices.DeleteFunc(slices.Clone(rows), func(r *insertRow) bool {
 		gone := slices.Contains(missing, r.id)
 		if gone {
 			*r.err = fmt.Errorf("insert job %s: %w", r.job.ID, store.ErrInputMissing)

@@ -14,21 +14,44 @@ import (
 
 // insertRow is a new job with its ids parsed and its lists encoded.
 type insertRow struct {
-	job                          *millrace.Job
-	grace                        time.Duration
-	id                           pgtype.UUID
-	inputs                       []pgtype.UUID
-	sources, outputs             []pgtype.UUID // for a cached job: the files it copies, and its own
-	backoff                      string
-	inputsJSON, tags, outputJSON *string
-	err                          *error // where the caller reads what became of it
+	job                                   *millrace.Job
+	idempotency                           *store.Idempotency
+	grace                                 time.Duration
+	id                                    pgtype.UUID
+	inputs                                []pgtype.UUID
+	sources, outputs                      []pgtype.UUID // for a cached job: the files it copies, and its own
+	backoff                               string
+	inputsJSON, tags, outputJSON, webhook *string
+	err                                   *error // where the caller reads what became of it
+	barred                                error  // why it can not be written, whatever the ledger holds
 }
 
-// full says whether the row needs more than a row in jobs.
-func (r insertRow) full() bool { return r.inputsJSON != nil || r.tags != nil || r.job.Cached }
+// full says whether the row needs more than the columns that every job has.
+func (r *insertRow) full() bool {
+	return r.inputsJSON != nil || r.tags != nil || r.job.Cached || r.job.Unique != nil || r.webhook != nil || r.job.Schedule != "" ||
+		!r.job.Deadline.IsZero()
+}
 
-func newInsertRow(n store.NewJob) (insertRow, error) {
-	r := insertRow{job: n.Job, grace: n.DispatchAfter}
+// keyed says whether other requests may stand in the row's way.
+func (r *insertRow) keyed() bool { return r.idempotency != nil || r.job.Unique != nil }
+
+// newInsertRows prepares jobs. Those that cannot be rows are told so in errs and left out.
+func newInsertRows(jobs []store.NewJob, errs []error) []*insertRow {
+	rows := make([]*insertRow, 0, len(jobs))
+	for i, job := range jobs {
+		row, err := newInsertRow(job)
+		if err != nil {
+			errs[i] = fmt.Errorf("insert job %s: %w", job.ID, err)
+			continue
+		}
+		row.err = &errs[i]
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+func newInsertRow(n store.NewJob) (*insertRow, error) {
+	r := &insertRow{job: n.Job, idempotency: n.Idempotency, grace: n.DispatchAfter}
 	var ok bool
 	if r.id, ok = parseID(n.ID); !ok {
 		return r, fmt.Errorf("%q is not an id", n.ID)
@@ -44,14 +67,14 @@ func newInsertRow(n store.NewJob) (insertRow, error) {
 	for _, in := range n.Inputs {
 		file, ok := parseID(in.File)
 		if !ok {
-			return r, store.ErrInputMissing
+			r.barred = store.ErrInputMissing
 		}
 		r.inputs = append(r.inputs, file)
 	}
 	for i, out := range n.Outputs {
 		source, ok := parseID(n.From[i])
 		if !ok {
-			return r, store.ErrStaleResult
+			r.barred = store.ErrStaleResult
 		}
 		file, ok := parseID(out.File)
 		if !ok {
@@ -60,7 +83,27 @@ func newInsertRow(n store.NewJob) (insertRow, error) {
 		r.sources, r.outputs = append(r.sources, source), append(r.outputs, file)
 	}
 	r.inputsJSON, r.tags, r.outputJSON = listJSON(n.Inputs), listJSON(n.Tags), listJSON(n.Outputs)
+	if n.Webhook != nil {
+		r.webhook = mustJSON(millrace.Webhook{URL: clean(n.Webhook.URL), Events: n.Webhook.Events})
+	}
 	return r, nil
+}
+
+// uniqueKey is NULL for a job without one.
+func (r *insertRow) uniqueKey() *string {
+	if r.job.Unique == nil {
+		return nil
+	}
+	key := clean(r.job.Unique.Key)
+	return &key
+}
+
+// uniqueTTL is NULL for as long as the job lives.
+func (r *insertRow) uniqueTTL() *time.Duration {
+	if r.job.Unique == nil || r.job.Unique.TTL <= 0 {
+		return nil
+	}
+	return &r.job.Unique.TTL
 }
 
 // listJSON is NULL for an empty list.
@@ -94,31 +137,31 @@ func column[R, T any](rows []R, field func(R) T) []T {
 }
 
 // insertArgs are $1 to $18 of both inserts.
-func insertArgs(rows []insertRow) []any {
+func insertArgs(rows []*insertRow) []any {
 	return []any{
-		column(rows, func(r insertRow) pgtype.UUID { return r.id }),
-		column(rows, func(r insertRow) string { return r.job.Tenant }),
-		column(rows, func(r insertRow) string { return r.job.Type }),
-		column(rows, func(r insertRow) string { return string(r.job.State) }),
-		column(rows, func(r insertRow) string { return string(r.job.Priority) }),
-		column(rows, func(r insertRow) string { return r.job.Queue }),
-		column(rows, func(r insertRow) string { return cmp.Or(string(r.job.Params), "null") }),
-		column(rows, func(r insertRow) *string { return rawJSON(r.job.Metadata) }),
-		column(rows, func(r insertRow) int { return max(1, r.job.Run) }),
-		column(rows, func(r insertRow) int { return r.job.MaxAttempts }),
-		column(rows, func(r insertRow) time.Duration { return r.job.Timeout }),
-		column(rows, func(r insertRow) string { return r.backoff }),
-		column(rows, func(r insertRow) time.Duration { return r.job.Retention }),
-		column(rows, func(r insertRow) *string { return orNull(r.job.CacheKey) }),
-		column(rows, func(r insertRow) int64 { return r.job.Fence }),
-		column(rows, func(r insertRow) *time.Time { return orNever(r.job.CreatedAt) }),
-		column(rows, func(r insertRow) *time.Time { return orNever(r.job.RunAt) }),
-		column(rows, func(r insertRow) time.Duration { return r.grace }),
+		column(rows, func(r *insertRow) pgtype.UUID { return r.id }),
+		column(rows, func(r *insertRow) string { return r.job.Tenant }),
+		column(rows, func(r *insertRow) string { return r.job.Type }),
+		column(rows, func(r *insertRow) string { return string(r.job.State) }),
+		column(rows, func(r *insertRow) string { return string(r.job.Priority) }),
+		column(rows, func(r *insertRow) string { return r.job.Queue }),
+		column(rows, func(r *insertRow) string { return cmp.Or(string(r.job.Params), "null") }),
+		column(rows, func(r *insertRow) *string { return rawJSON(r.job.Metadata) }),
+		column(rows, func(r *insertRow) int { return max(1, r.job.Run) }),
+		column(rows, func(r *insertRow) int { return r.job.MaxAttempts }),
+		column(rows, func(r *insertRow) time.Duration { return r.job.Timeout }),
+		column(rows, func(r *insertRow) string { return r.backoff }),
+		column(rows, func(r *insertRow) time.Duration { return r.job.Retention }),
+		column(rows, func(r *insertRow) *string { return orNull(r.job.CacheKey) }),
+		column(rows, func(r *insertRow) int64 { return r.job.Fence }),
+		column(rows, func(r *insertRow) *time.Time { return orNever(r.job.CreatedAt) }),
+		column(rows, func(r *insertRow) *time.Time { return orNever(r.job.RunAt) }),
+		column(rows, func(r *insertRow) time.Duration { return r.grace }),
 	}
 }
 
-// insertFullArgs are $19 to $29 of insertFullSQL.
-func insertFullArgs(rows []insertRow) []any {
+// insertFullArgs are $19 to $34 of insertFullSQL.
+func insertFullArgs(rows []*insertRow) []any {
 	var (
 		jobs, files, sources  []pgtype.UUID
 		tenants, names, types []string
@@ -130,11 +173,16 @@ func insertFullArgs(rows []insertRow) []any {
 		}
 	}
 	return []any{
-		column(rows, func(r insertRow) *string { return r.inputsJSON }),
-		column(rows, func(r insertRow) *string { return r.tags }),
-		column(rows, func(r insertRow) bool { return r.job.Cached }),
-		column(rows, func(r insertRow) *string { return rawJSON(r.job.Result) }),
-		column(rows, func(r insertRow) *string { return r.outputJSON }),
+		column(rows, func(r *insertRow) *string { return r.inputsJSON }),
+		column(rows, func(r *insertRow) *string { return r.tags }),
+		column(rows, func(r *insertRow) bool { return r.job.Cached }),
+		column(rows, func(r *insertRow) *string { return rawJSON(r.job.Result) }),
+		column(rows, func(r *insertRow) *string { return r.outputJSON }),
+		column(rows, func(r *insertRow) *time.Time { return orNever(r.job.Deadline) }),
+		column(rows, (*insertRow).uniqueKey),
+		column(rows, (*insertRow).uniqueTTL),
+		column(rows, func(r *insertRow) *string { return r.webhook }),
+		column(rows, func(r *insertRow) *string { return orNull(clean(r.job.Schedule)) }),
 		jobs, files, tenants, names, types, sources,
 	}
 }

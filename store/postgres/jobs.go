@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/store"
 )
@@ -17,21 +19,11 @@ func (l *Ledger) Job(ctx context.Context, tenant, id string) (*millrace.Job, err
 	if !ok {
 		return nil, fmt.Errorf("read job: %w", store.ErrNotFound)
 	}
+	ctx, cancel := reading(ctx)
+	defer cancel()
 	job, err := scanJob(l.pool.QueryRow(ctx, jobSQL, tenant, key))
 	return job, wrap("read job", err)
 }
-
-// releaseInputs continues a statement whose CTE w holds changed jobs with id, inputs and expires_at, the last NULL unless the job is final now. What
-// final jobs needed is free again, but kept for as long as the job is. The margin spares a popular file an update for each of its jobs.
-const releaseInputs = `, freed AS (
-	DELETE FROM job_files d USING w
-	WHERE d.job = ANY (ARRAY(SELECT id FROM w WHERE inputs IS NOT NULL AND expires_at IS NOT NULL)) AND w.id = d.job
-	RETURNING d.file, w.expires_at
-), kept AS (
-	UPDATE files f SET expires_at = m.until + interval '5 minutes'
-	FROM (SELECT file, max(expires_at) AS until FROM freed GROUP BY file) m
-	WHERE f.id = ANY (ARRAY(SELECT file FROM freed)) AND f.id = m.file AND f.expires_at < m.until
-)`
 
 const cancelSQL = `
 WITH w AS (
@@ -44,7 +36,7 @@ WITH w AS (
 		expires_at = CASE state WHEN 'running' THEN NULL ELSE now() + retention END
 	WHERE id = $2 AND tenant = $1 AND state IN ('scheduled', 'waiting', 'queued', 'running', 'retrying')
 	RETURNING ` + jobColumns + `
-)` + releaseInputs + `
+)` + ended + `
 SELECT ` + jobColumns + ` FROM w`
 
 // Cancel ends a job that is not running, and asks the owner of a running one to stop.
@@ -55,7 +47,8 @@ func (l *Ledger) Cancel(ctx context.Context, tenant, id string) (*millrace.Job, 
 const retrySQL = `
 WITH w AS (
 	UPDATE jobs SET
-		state = 'queued', run = run + 1, attempt = 0, fence = fence + 1, sent_gen = 0, run_at = now(), due_at = now(),
+		state = 'queued', run = run + 1, attempt = 0, crashes = 0, fence = fence + 1, sent_gen = 0, run_at = now(), due_at = now(),
+		queue = coalesce(home, queue), home = NULL, deadline = CASE WHEN deadline > now() THEN deadline END,
 		progress = NULL, result = NULL, outputs = NULL, error = NULL,
 		started_at = NULL, finished_at = NULL, expires_at = NULL, cancel_at = NULL
 	WHERE id = $2 AND tenant = $1 AND state IN ('failed', 'canceled')
@@ -68,12 +61,37 @@ WITH w AS (
 SELECT ` + jobColumns + ` FROM w`
 
 // Retry opens the next run of a failed or canceled job. Such a job has no outputs, so there are no files to take back.
-func (l *Ledger) Retry(ctx context.Context, tenant, id string) (*millrace.Job, error) {
-	job, err := l.change(ctx, "retry job", retrySQL, tenant, id)
-	if code(err) == foreignKeyViolation {
-		return nil, fmt.Errorf("retry job: %w", store.ErrInputMissing)
+func (l *Ledger) Retry(ctx context.Context, tenant, id string) (job *millrace.Job, err error) {
+	const op = "retry job"
+	key, ok := parseID(id)
+	if !ok {
+		return nil, fmt.Errorf("%s: %w", op, store.ErrNotFound)
 	}
-	return job, err
+	err = again(ctx, op, func(ctx context.Context) error {
+		return pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
+			if job, err = scanJob(tx.QueryRow(ctx, retrySQL, tenant, key)); err != nil || job.Unique == nil {
+				return err
+			}
+			want := uniqueRow{keyName{job.Unique.Key, tenant}, key, nil}
+			if job.Unique.TTL > 0 {
+				want.ttl = &job.Unique.TTL
+			}
+			holders, err := takeUnique(ctx, tx, []uniqueRow{want})
+			if holder := holders[want.keyName]; err == nil && holder.Valid {
+				err = &store.HeldError{Job: holder.String()}
+			}
+			return err
+		})
+	})
+	switch {
+	case err == nil:
+		return job, nil
+	case errors.Is(err, store.ErrNotFound):
+		return l.refused(ctx, op, tenant, id)
+	case code(err) == foreignKeyViolation:
+		err = fmt.Errorf("%s: %w", op, store.ErrInputMissing)
+	}
+	return nil, err
 }
 
 // change runs a guarded update that returns the job. When the guard refuses, the job is returned as it stands with ErrState.
@@ -82,14 +100,20 @@ func (l *Ledger) change(ctx context.Context, op, sql, tenant, id string) (job *m
 	if !ok {
 		return nil, fmt.Errorf("%s: %w", op, store.ErrNotFound)
 	}
-	err = again(ctx, op, func() error {
+	err = again(ctx, op, func(ctx context.Context) error {
 		job, err = scanJob(l.pool.QueryRow(ctx, sql, tenant, key))
 		return err
 	})
 	if !errors.Is(err, store.ErrNotFound) {
 		return job, err
 	}
-	if job, err = l.Job(ctx, tenant, id); err != nil {
+	return l.refused(ctx, op, tenant, id)
+}
+
+// refused returns the job as it stands with ErrState.
+func (l *Ledger) refused(ctx context.Context, op, tenant, id string) (*millrace.Job, error) {
+	job, err := l.Job(ctx, tenant, id)
+	if err != nil {
 		return nil, err
 	}
 	return job, fmt.Errorf("%s: it is %s: %w", op, job.State, store.ErrState)

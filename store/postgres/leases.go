@@ -22,7 +22,7 @@ SELECT term, false FROM leases WHERE name = $1 AND NOT EXISTS (SELECT 1 FROM min
 
 // Lead takes or renews a lease. Who does not lead hears the term that it sees.
 func (l *Ledger) Lead(ctx context.Context, name, holder string, ttl time.Duration) (term int64, leads bool, err error) {
-	err = again(ctx, "lead", func() error {
+	err = again(ctx, "lead", func(ctx context.Context) error {
 		return l.pool.QueryRow(ctx, leadSQL, name, holder, ttl).Scan(&term, &leads)
 	})
 	if errors.Is(err, store.ErrNotFound) { // somebody's first row was committed after this statement had begun

@@ -32,6 +32,8 @@ func (l *Ledger) List(ctx context.Context, tenant string, f store.JobFilter) ([]
 	if !ok {
 		return nil, nil
 	}
+	ctx, cancel := reading(ctx)
+	defer cancel()
 	rows, err := l.pool.Query(ctx, sql, args...)
 	if err != nil {
 		return nil, wrap("list jobs", err)

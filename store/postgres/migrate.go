@@ -57,8 +57,9 @@ func readMigrations() ([]migration, error) {
 	return all, nil
 }
 
-// migrate brings the schema forward, each file in a transaction of its own. Processes that start together take turns; the later ones find the
-// work done.
+// migrate brings the schema forward, or finds it one version ahead: a migration only adds, so that while a fleet is upgraded the programs of the
+// version before go on. What is further ahead is refused. Each file runs in a transaction of its own. Processes that start together take turns; the
+// later ones find the work done.
 func migrate(ctx context.Context, conn *pgx.Conn, log *slog.Logger) error {
 	all, err := readMigrations()
 	if err != nil {
@@ -84,9 +85,9 @@ func migrate(ctx context.Context, conn *pgx.Conn, log *slog.Logger) error {
 		switch {
 		case err != nil:
 			return fmt.Errorf("migrate the ledger: %w", oneLine(err))
-		case done > newest:
+		case done > newest+1:
 			return fmt.Errorf("open the ledger: its schema is version %d, this program knows %d: %w", done, newest, store.ErrNewerSchema)
-		case done == newest:
+		case done >= newest:
 			return nil
 		}
 	}

@@ -18,6 +18,8 @@ const (
 
 // Generation is the current one.
 func (l *Ledger) Generation(ctx context.Context) (gen int64, err error) {
+	ctx, cancel := reading(ctx)
+	defer cancel()
 	err = l.pool.QueryRow(ctx, generationSQL).Scan(&gen)
 	return gen, wrap("read generation", err)
 }
@@ -40,12 +42,15 @@ FROM generation g, unnest($1::text[], $2::int[]) WITH ORDINALITY AS q (queue, mo
 		(SELECT id, fence, type, due_at FROM jobs WHERE queue = q.queue AND sent_gen > 0 AND sent_gen < g.gen AND due_at <= now()
 			ORDER BY sent_gen, due_at LIMIT q.most)
 	) both_ranges ORDER BY due_at LIMIT q.most) o
+WHERE q.queue <> ALL (ARRAY(SELECT queue FROM paused_queues))
 ORDER BY q.n, o.due_at`
 
 // Owed lists what should be in the queues.
 func (l *Ledger) Owed(ctx context.Context, limits map[string]int) ([]store.Owed, error) {
 	queues := slices.Sorted(maps.Keys(limits))
 	most := column(queues, func(q string) int { return max(0, limits[q]) })
+	ctx, cancel := reading(ctx)
+	defer cancel()
 	rows, err := l.pool.Query(ctx, owedSQL, queues, most)
 	if err != nil {
 		return nil, wrap("list owed jobs", err)
@@ -79,7 +84,7 @@ func (l *Ledger) MarkSent(ctx context.Context, deliveries []store.Delivery, gen 
 	if len(todo) == 0 {
 		return nil
 	}
-	return again(ctx, "mark jobs as sent", func() error {
+	return again(ctx, "mark jobs as sent", func(ctx context.Context) error {
 		var batch pgx.Batch
 		batch.Queue(asyncCommitSQL)
 		batch.Queue(markSentSQL, column(todo, wanted.key), column(todo, wanted.delivered), gen)
@@ -93,6 +98,8 @@ func (l *Ledger) Unclaimed(ctx context.Context, deliveries []store.Delivery) ([]
 	if len(todo) == 0 {
 		return nil, nil
 	}
+	ctx, cancel := reading(ctx)
+	defer cancel()
 	rows, err := l.pool.Query(ctx, unclaimedSQL, column(todo, wanted.key), column(todo, wanted.delivered), column(todo, wanted.place))
 	if err != nil {
 		return nil, wrap("look for unclaimed jobs", err)
@@ -111,7 +118,7 @@ func (l *Ledger) Refence(ctx context.Context, deliveries []store.Delivery) error
 	if len(todo) == 0 {
 		return nil
 	}
-	return again(ctx, "refence jobs", func() error {
+	return again(ctx, "refence jobs", func(ctx context.Context) error {
 		_, err := l.pool.Exec(ctx, refenceSQL, column(todo, wanted.key), column(todo, wanted.delivered))
 		return err
 	})

@@ -79,6 +79,8 @@ const pingSQL = `SELECT pg_is_in_recovery() OR current_setting('transaction_read
 // Ping answers nil when the database takes writes: a standby and a read-only database do not.
 func (l *Ledger) Ping(ctx context.Context) error {
 	var readOnly bool
+	ctx, cancel := reading(ctx)
+	defer cancel()
 	if err := l.pool.QueryRow(ctx, pingSQL).Scan(&readOnly); err != nil {
 		return wrap("ping", err)
 	}

@@ -25,7 +25,7 @@ func (l *Ledger) Delete(ctx context.Context, tenant, id string) error {
 	if !ok {
 		return fmt.Errorf("delete job: %w", store.ErrNotFound)
 	}
-	err := again(ctx, "delete job", func() error {
+	err := again(ctx, "delete job", func(ctx context.Context) error {
 		return pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
 			var (
 				state  millrace.State
@@ -57,7 +57,7 @@ ORDER BY j.expires_at LIMIT $1 FOR UPDATE OF j SKIP LOCKED`
 func (l *Ledger) ExpireJobs(ctx context.Context, limit int) (n int, err error) {
 	const op = "expire jobs"
 	for try := 1; ; try++ {
-		err = again(ctx, op, func() error {
+		err = again(ctx, op, func(ctx context.Context) error {
 			return pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
 				rows, err := tx.Query(ctx, expiredSQL, limit)
 				if err != nil {
@@ -80,7 +80,8 @@ func (l *Ledger) ExpireJobs(ctx context.Context, limit int) (n int, err error) {
 }
 
 const (
-	removeJobsSQL    = `DELETE FROM jobs WHERE id = ANY ($1) RETURNING tags IS NOT NULL, cache_key, outputs`
+	removeJobsSQL    = `DELETE FROM jobs WHERE id = ANY ($1) RETURNING tags IS NOT NULL, webhook IS NOT NULL, cache_key, outputs`
+	removeTellsSQL   = `DELETE FROM webhook_deliveries WHERE job = ANY ($1)`
 	removeTagsSQL    = `DELETE FROM job_tags WHERE job = ANY ($1)`
 	removeResultsSQL = `DELETE FROM results WHERE cache_key = ANY ($1) AND job = ANY ($2)`
 	removeFilesSQL   = `
@@ -96,13 +97,14 @@ func remove(ctx context.Context, tx pgx.Tx, ids []pgtype.UUID) error {
 	}
 	var (
 		tagged, anyTagged bool
+		tells, anyTells   bool
 		key               *string
 		keys              []string
 		outputs           []byte
 		files             []pgtype.UUID
 	)
-	_, err = pgx.ForEachRow(rows, []any{&tagged, &key, &outputs}, func() error {
-		anyTagged = anyTagged || tagged
+	_, err = pgx.ForEachRow(rows, []any{&tagged, &tells, &key, &outputs}, func() error {
+		anyTagged, anyTells = anyTagged || tagged, anyTells || tells
 		if key != nil {
 			keys = append(keys, *key)
 		}
@@ -116,6 +118,9 @@ func remove(ctx context.Context, tx pgx.Tx, ids []pgtype.UUID) error {
 	var batch pgx.Batch
 	if anyTagged {
 		batch.Queue(removeTagsSQL, ids)
+	}
+	if anyTells {
+		batch.Queue(removeTellsSQL, ids)
 	}
 	if len(keys) > 0 {
 		batch.Queue(removeResultsSQL, keys, ids)

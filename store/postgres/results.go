@@ -24,6 +24,8 @@ func (l *Ledger) Result(ctx context.Context, tenant, key string) (store.Result, 
 		result  store.Result
 		outputs []byte
 	)
+	ctx, cancel := reading(ctx)
+	defer cancel()
 	if err := l.pool.QueryRow(ctx, resultSQL, tenant, key).Scan(&id, &result.Result, &outputs); err != nil {
 		return store.Result{}, wrap("read result", err)
 	}

@@ -14,7 +14,7 @@ import (
 // jobColumns are what scanJob reads, in its order. They are also names in RETURNING.
 const jobColumns = `id, tenant, type, state, priority, queue, params, inputs, tags, metadata, progress, result, outputs, error, attempts,
 	run, attempt, max_attempts, starts, crashes, timeout, backoff, retention, cache_key, cached, fence, worker_id,
-	created_at, run_at, started_at, finished_at, expires_at, cancel_at`
+	created_at, run_at, started_at, finished_at, expires_at, cancel_at, deadline, unique_key, unique_ttl, webhook, schedule`
 
 // jobRow is a row before its JSON is read.
 type jobRow struct {
@@ -22,8 +22,11 @@ type jobRow struct {
 	id, worker                                  pgtype.UUID
 	params, inputs, tags, metadata, progress    []byte
 	result, outputs, failure, attempts, backoff []byte
-	cacheKey                                    *string
+	webhook                                     []byte
+	cacheKey, uniqueKey, schedule               *string
+	uniqueTTL                                   *time.Duration
 	started, finished, expires, cancel          *time.Time
+	deadline                                    *time.Time
 }
 
 func (r *jobRow) targets() []any {
@@ -32,6 +35,7 @@ func (r *jobRow) targets() []any {
 		&r.id, &j.Tenant, &j.Type, &j.State, &j.Priority, &j.Queue, &r.params, &r.inputs, &r.tags, &r.metadata, &r.progress, &r.result,
 		&r.outputs, &r.failure, &r.attempts, &j.Run, &j.Attempt, &j.MaxAttempts, &j.Starts, &j.Crashes, &j.Timeout, &r.backoff, &j.Retention,
 		&r.cacheKey, &j.Cached, &j.Fence, &r.worker, &j.CreatedAt, &j.RunAt, &r.started, &r.finished, &r.expires, &r.cancel,
+		&r.deadline, &r.uniqueKey, &r.uniqueTTL, &r.webhook, &r.schedule,
 	}
 }
 
@@ -53,6 +57,15 @@ func (r *jobRow) read() (*millrace.Job, error) {
 	if r.cacheKey != nil {
 		j.CacheKey = *r.cacheKey
 	}
+	if r.schedule != nil {
+		j.Schedule = *r.schedule
+	}
+	if r.uniqueKey != nil {
+		j.Unique = &millrace.Unique{Key: *r.uniqueKey}
+		if r.uniqueTTL != nil {
+			j.Unique.TTL = *r.uniqueTTL
+		}
+	}
 	j.Params, j.Metadata, j.Result = r.params, r.metadata, r.result
 	for _, field := range []struct {
 		name string
@@ -61,6 +74,7 @@ func (r *jobRow) read() (*millrace.Job, error) {
 	}{
 		{"inputs", r.inputs, &j.Inputs}, {"tags", r.tags, &j.Tags}, {"progress", r.progress, &j.Progress}, {"outputs", r.outputs, &j.Outputs},
 		{"error", r.failure, &j.Error}, {"attempts", r.attempts, &j.Attempts}, {"backoff", r.backoff, &j.Backoff},
+		{"webhook", r.webhook, &j.Webhook},
 	} {
 		if len(field.text) <= len("{}") { // NULL or an empty list
 			continue
@@ -71,6 +85,7 @@ func (r *jobRow) read() (*millrace.Job, error) {
 	}
 	j.CreatedAt, j.RunAt = j.CreatedAt.UTC(), j.RunAt.UTC()
 	j.StartedAt, j.FinishedAt, j.ExpiresAt, j.CancelAt = orZero(r.started), orZero(r.finished), orZero(r.expires), orZero(r.cancel)
+	j.Deadline = orZero(r.deadline)
 	r.history()
 	return j, nil
 }

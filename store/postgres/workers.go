@@ -25,7 +25,7 @@ func (l *Ledger) Register(ctx context.Context, w millrace.Worker) error {
 	if !ok {
 		return fmt.Errorf("register worker: %q is not an id", w.ID)
 	}
-	return again(ctx, "register worker", func() error {
+	return again(ctx, "register worker", func(ctx context.Context) error {
 		tag, err := l.pool.Exec(ctx, registerSQL, id, clean(w.Host), clean(w.BootID), w.PID, w.PIDStart, w.Role, w.CPUSlots, w.IOSlots,
 			w.MemoryUsed, w.MemoryBudget, orNever(w.StartedAt))
 		if err == nil && tag.RowsAffected() == 0 {
@@ -54,6 +54,8 @@ FROM workers w WHERE state = 'live' ORDER BY started_at, id`
 
 // Workers lists the live processes.
 func (l *Ledger) Workers(ctx context.Context) ([]millrace.Worker, error) {
+	ctx, cancel := reading(ctx)
+	defer cancel()
 	rows, err := l.pool.Query(ctx, workersSQL)
 	if err != nil {
 		return nil, wrap("list workers", err)
@@ -73,24 +75,32 @@ func (l *Ledger) Workers(ctx context.Context) ([]millrace.Worker, error) {
 	return workers, wrap("list workers", err)
 }
 
-const burySQL = `UPDATE workers SET state = 'dead', buried_at = now() WHERE id = ANY ($1) AND state = 'live'`
+const burySQL = `UPDATE workers w SET state = 'dead', buried_at = now(), crash = u.crash, detail = u.detail
+	FROM unnest($1::uuid[], $2::boolean[], $3::text[]) AS u (id, crash, detail) WHERE w.id = ANY ($1) AND w.id = u.id AND w.state = 'live'`
+
+// dead is a worker to bury.
+type dead struct {
+	id pgtype.UUID
+	store.Death
+}
 
 // Bury declares a worker dead.
-func (l *Ledger) Bury(ctx context.Context, worker string, _ store.Death) error {
+func (l *Ledger) Bury(ctx context.Context, worker string, d store.Death) error {
 	id, ok := parseID(worker)
 	if !ok {
 		return nil
 	}
-	_, err := l.bury(ctx, id)
+	_, err := l.bury(ctx, dead{id, d})
 	return err
 }
 
-func (l *Ledger) bury(ctx context.Context, ids ...pgtype.UUID) (n int, err error) {
-	if len(ids) == 0 {
+func (l *Ledger) bury(ctx context.Context, all ...dead) (n int, err error) {
+	if len(all) == 0 {
 		return 0, nil
 	}
-	err = again(ctx, "bury worker", func() error {
-		tag, err := l.pool.Exec(ctx, burySQL, ids)
+	err = again(ctx, "bury worker", func(ctx context.Context) error {
+		tag, err := l.pool.Exec(ctx, burySQL, column(all, func(d dead) pgtype.UUID { return d.id }),
+			column(all, func(d dead) bool { return d.Crash }), column(all, func(d dead) string { return clean(d.Detail) }))
 		n = int(tag.RowsAffected())
 		return err
 	})
@@ -99,21 +109,21 @@ func (l *Ledger) bury(ctx context.Context, ids ...pgtype.UUID) (n int, err error
 
 // BuryHost declares dead the workers of a host that cannot live any more.
 func (l *Ledger) BuryHost(ctx context.Context, host string, alive func(millrace.Worker) bool,
-	_ func(millrace.Worker) store.Death) (int, error) {
+	death func(millrace.Worker) store.Death) (int, error) {
 	workers, err := l.Workers(ctx)
 	if err != nil {
 		return 0, err
 	}
-	var dead []pgtype.UUID
+	var all []dead
 	for _, w := range workers {
 		if w.Host != host || alive(w) {
 			continue
 		}
 		if id, ok := parseID(w.ID); ok {
-			dead = append(dead, id)
+			all = append(all, dead{id, death(w)})
 		}
 	}
-	return l.bury(ctx, dead...)
+	return l.bury(ctx, all...)
 }
 
 const (
@@ -124,7 +134,7 @@ const (
 
 // BurySilent declares dead whoever has not beaten for a while, and forgets those buried long ago.
 func (l *Ledger) BurySilent(ctx context.Context, silence time.Duration) (n int, err error) {
-	err = again(ctx, "bury silent workers", func() error {
+	err = again(ctx, "bury silent workers", func(ctx context.Context) error {
 		var batch pgx.Batch
 		batch.Queue(burySilentSQL, silence).Exec(func(tag pgconn.CommandTag) error {
 			n = int(tag.RowsAffected())

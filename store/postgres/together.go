@@ -1,0 +1,203 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/millrace/millrace/store"
+)
+
+// steps are what else belongs to the transaction of a group of jobs. Either may be nil; an error of theirs rolls everything back.
+type steps struct {
+	before, after func(context.Context, pgx.Tx) error
+}
+
+// together is a group of jobs on its way into the ledger in one transaction, in which other requests may stand in a row's way.
+//
+// Locks are taken in one order: idempotency keys, input files, unique keys, jobs; the keys and ids of each sorted.
+type together struct {
+	rows []*insertRow // in the caller's order, which decides between them
+	open []*insertRow // not yet decided
+	goes []*insertRow // to be written
+	keys map[keyName]*insertRow
+	held map[keyName]string
+	mine map[keyName]*insertRow // idempotency keys that this transaction has written, with the row in whose name
+}
+
+// insertTogether writes rows in one transaction, whatever their number, and leaves in each its own error. A row that the database refuses is found,
+// and everything is done again without it: what stood behind it may take its place.
+func (l *Ledger) insertTogether(ctx context.Context, op string, rows []*insertRow, s steps) error {
+	for {
+		err := again(ctx, op, func(ctx context.Context) error {
+			return pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
+				if s.before != nil {
+					if err := s.before(ctx, tx); err != nil {
+						return err
+					}
+				}
+				t := together{rows: rows}
+				if err := t.insert(ctx, tx); err != nil || s.after == nil {
+					return err
+				}
+				return s.after(ctx, tx)
+			})
+		})
+		refused, isRefused := errors.AsType[refusal](err)
+		if !isRefused {
+			return err
+		}
+		if len(refused) == 0 {
+			if refused, err = l.findRefused(ctx, rows); err != nil {
+				return err
+			}
+		}
+		for r, why := range refused {
+			r.barred = why
+		}
+	}
+}
+
+// refusal names rows that the database does not take. The transaction has been rolled back. An empty one means that some row is at fault.
+type refusal map[*insertRow]error
+
+func (refusal) Error() string { return "a row was refused" }
+
+func (r *insertRow) key() keyName { return keyName{clean(r.idempotency.Key), r.job.Tenant} }
+
+func (r *insertRow) unique() keyName { return keyName{*r.uniqueKey(), r.job.Tenant} }
+
+// decide notes what becomes of a row that is not written.
+func (r *insertRow) decide(err error) {
+	if err != nil {
+		err = fmt.Errorf("insert job %s: %w", r.job.ID, err)
+	}
+	*r.err = err
+}
+
+func (t *together) insert(ctx context.Context, tx pgx.Tx) error {
+	t.open = slices.Clone(t.rows)
+	for _, step := range []func(context.Context, pgx.Tx) error{t.takeKeys, t.skipPresent, t.lockInputs, t.choose, t.settleKeys} {
+		if err := step(ctx, tx); err != nil {
+			return err
+		}
+	}
+	sortRows(t.goes)
+	for part := range slices.Chunk(t.goes, maxStatement) {
+		if err := writeRows(ctx, tx, part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// drop takes out of the open rows those that decide has a word about.
+func (t *together) drop(decide func(*insertRow) (done bool, err error)) {
+	t.open = slices.DeleteFunc(t.open, func(r *insertRow) bool {
+		done, err := decide(r)
+		if done {
+			r.decide(err)
+		}
+		return done
+	})
+}
+
+// takeKeys looks at idempotency keys before anything else. The first row of the group with a key takes it for them all.
+func (t *together) takeKeys(ctx context.Context, tx pgx.Tx) error {
+	t.mine = map[keyName]*insertRow{}
+	var want []idempotencyRow
+	for _, r := range t.open {
+		if r.idempotency == nil || t.mine[r.key()] != nil {
+			continue
+		}
+		t.mine[r.key()] = r
+		want = append(want, idempotencyRow{r.key(), *r.idempotency, r.id})
+	}
+	used, err := takeKeys(ctx, tx, want)
+	if err != nil {
+		return err
+	}
+	for k := range used {
+		delete(t.mine, k)
+	}
+	t.drop(func(r *insertRow) (bool, error) {
+		if r.idempotency == nil {
+			return false, nil
+		}
+		k, ok := used[r.key()]
+		if !ok || k.owner == r.id { // an earlier call whose answer was lost wrote this very job
+			return ok, nil
+		}
+		return true, &store.ReplayedError{Idempotency: k.Idempotency}
+	})
+	return nil
+}
+
+// presentSQL finds jobs that exist. The fence keeps the planner from reading another index than the primary key, alone and whole.
+const presentSQL = `SELECT id FROM jobs WHERE id = ANY ($1) AND fence >= 0`
+
+// skipPresent passes over rows that an earlier call wrote, where something has changed since that would stand in their way. Then come the rows that
+// can never be written.
+func (t *together) skipPresent(ctx context.Context, tx pgx.Tx) error {
+	var ids []pgtype.UUID
+	for _, r := range t.open {
+		if r.job.Unique != nil || len(r.inputs) > 0 {
+			ids = append(ids, r.id)
+		}
+	}
+	present, err := known(ctx, tx, presentSQL, ids)
+	t.drop(func(r *insertRow) (bool, error) { return present[r.id], nil })
+	t.drop(func(r *insertRow) (bool, error) { return r.barred != nil, r.barred })
+	return err
+}
+
+// lockInputsSQL waits for whoever is deleting one of the files.
+const lockInputsSQL = `SELECT id, tenant FROM files WHERE id = ANY ($1) ORDER BY id FOR KEY SHARE`
+
+// lockInputs keeps the inputs where they are until the end of the transaction.
+func (t *together) lockInputs(ctx context.Context, tx pgx.Tx) error {
+	var ids []pgtype.UUID
+	for _, r := range t.open {
+		if !r.job.Cached { // its inputs are of the past
+			ids = append(ids, r.inputs...)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	result, err := tx.Query(ctx, lockInputsSQL, ids)
+	if err != nil {
+		return err
+	}
+	type name struct {
+		id     pgtype.UUID
+		tenant string
+	}
+	there := map[name]bool{}
+	var n name
+	_, err = pgx.ForEachRow(result, []any{&n.id, &n.tenant}, func() error { there[n] = true; return nil })
+	t.drop(func(r *insertRow) (bool, error) {
+		missing := !r.job.Cached && slices.ContainsFunc(r.inputs, func(id pgtype.UUID) bool { return !there[name{id, r.job.Tenant}] })
+		return missing, store.ErrInputMissing
+	})
+	return err
+}
+
+// known reads which of the ids a statement finds.
+func known(ctx context.Context, tx pgx.Tx, sql string, ids []pgtype.UUID) (map[pgtype.UUID]bool, error) {
+	found := map[pgtype.UUID]bool{}
+	if len(ids) == 0 {
+		return found, nil
+	}
+	result, err := tx.Query(ctx, sql, ids)
+	if err != nil {
+		return found, err
+	}
+	var id pgtype.UUID
+	_, err = pgx.ForEachRow(result, []any{&id}, func() error { found[id] = true; return nil })
+	return found, err
+}
