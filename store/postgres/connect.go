@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -32,6 +35,9 @@ func sessionSettings() map[string]string {
 		"jit":               "off",
 		// A process that is stopped in the middle of a transaction must not hold its rows for ever.
 		"idle_in_transaction_session_timeout": "15s",
+		// For statements whose caller is gone without a word; who waits ends sooner, by readLimit and writeLimit.
+		"statement_timeout": "60s",
+		"lock_timeout":      "20s",
 	}
 }
 
@@ -63,7 +69,30 @@ func poolConfig(cfg Config) (*pgxpool.Config, error) {
 			conf.ConnConfig.RuntimeParams[name] = value
 		}
 	}
+	conf.ConnConfig.DialFunc = dialer().DialContext
+	conf.ConnConfig.BuildContextWatcherHandler = cancelOnServer
 	return conf, nil
+}
+
+// A peer that is lost without a word is noticed after this time. The kernel's own patience would be a quarter of an hour for what was sent, and
+// two hours for an idle connection.
+const (
+	silentPeer    = 20 * time.Second
+	keepAliveIdle = 10 * time.Second
+	keepAliveStep = 5 * time.Second
+)
+
+func dialer() *net.Dialer {
+	return &net.Dialer{
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: keepAliveIdle, Interval: keepAliveStep, Count: 2},
+		Control:         limitSilence,
+	}
+}
+
+// cancelOnServer ends a statement on the server when its caller gives up, so that it does not go on working for nobody. A server that does not
+// answer even then costs the connection.
+func cancelOnServer(conn *pgconn.PgConn) ctxwatch.Handler {
+	return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: 2 * time.Second}
 }
 
 const serverSQL = `SELECT current_setting('server_version_num')::int, current_setting('server_version'),

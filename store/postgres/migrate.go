@@ -95,6 +95,8 @@ func migrate(ctx context.Context, conn *pgx.Conn, log *slog.Logger) error {
 
 // The simple protocol runs a file of several statements, and leaves nothing prepared that the next migration would invalidate.
 const (
+	// Whoever migrates a big ledger may take its time, and so may those who wait for it.
+	patientSQL    = `SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0`
 	lockSchemaSQL = `SELECT pg_advisory_xact_lock($1)`
 	versionsSQL   = `CREATE TABLE IF NOT EXISTS schema_versions (
 		version integer PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())`
@@ -105,6 +107,9 @@ const (
 
 // schemaVersion takes the lock, which lasts as long as the transaction, and reads the version behind it.
 func schemaVersion(ctx context.Context, tx pgx.Tx) (version int, err error) {
+	if _, err := tx.Exec(ctx, patientSQL, pgx.QueryExecModeSimpleProtocol); err != nil {
+		return 0, err
+	}
 	if _, err := tx.Exec(ctx, lockSchemaSQL, pgx.QueryExecModeSimpleProtocol, int64(migrationLock)); err != nil {
 		return 0, err
 	}

@@ -102,13 +102,25 @@ func TestOpenWaits(t *testing.T) {
 	}
 }
 
-func TestOpenNewerSchema(t *testing.T) {
+// TestOpenSchemaVersions: a ledger one version ahead is opened, one further ahead is refused.
+func TestOpenSchemaVersions(t *testing.T) {
 	t.Parallel()
 	dsn := testenv.Postgres(t)
 	if err := open(t, dsn).Close(); err != nil {
 		t.Fatal(err)
 	}
-	exec(t, connect(t, dsn), "INSERT INTO schema_versions (version, name) VALUES (9999, 'from the future')")
+	conn := connect(t, dsn)
+	ahead := func(what string) {
+		t.Helper()
+		exec(t, conn, "INSERT INTO schema_versions (version, name) SELECT max(version) + 1, $1 FROM schema_versions", what)
+	}
+	ahead("the next release")
+	next := open(t, dsn)
+	if err := next.Insert(t.Context(), []store.NewJob{{Job: newJob()}})[0]; err != nil {
+		t.Errorf("Insert into a ledger one version ahead: %v", err)
+	}
+	next.Close()
+	ahead("the release after it")
 	_, err := postgres.Open(t.Context(), postgres.Config{DSN: dsn, Log: quiet()})
 	if !errors.Is(err, store.ErrNewerSchema) || strings.Contains(err.Error(), "\n") {
 		t.Errorf("Open = %v, want ErrNewerSchema on one line", err)
@@ -188,6 +200,7 @@ func TestSessions(t *testing.T) {
 	for name, want := range map[string]string{
 		"application_name": "named-by-the-dsn", "enable_seqscan": "off", "enable_nestloop": "off", "plan_cache_mode": "force_generic_plan",
 		"jit": "off", "TimeZone": "UTC", "idle_in_transaction_session_timeout": "15s", "synchronous_commit": "on",
+		"statement_timeout": "1min", "lock_timeout": "20s",
 	} {
 		var got string
 		if err := l.Pool().QueryRow(t.Context(), "SELECT current_setting($1)", name).Scan(&got); err != nil || got != want {
