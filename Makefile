@@ -1,6 +1,6 @@
 # Each target is one command that a person could type. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: run test build bench lint race fuzz golden screenshot help
+.PHONY: run test build bench lint race chaos fuzz golden screenshot help
 
 # What the binaries are made of: make run builds only when one of these is newer.
 SOURCES := $(shell find *.go go.mod go.sum client cmd handlers internal store tasks web -type f -not -name '*_test.go' -not -path '*/testdata/*' 2>/dev/null)
@@ -23,6 +23,9 @@ lint: ## gofmt, go vet, staticcheck
 
 race: ## the tests alone, with the race detector
 	go test -race -tags nodynamic -timeout 15m -p 2 ./...
+
+chaos: ## break running servers for CHAOS_MINUTES (15), by CHAOS_SEED where one is given; docs/reliability.md says how to read it
+	CHAOS_MINUTES=$${CHAOS_MINUTES:-15} go test -tags nodynamic -count=1 -timeout 600m -v -run TestLongFaults ./chaos
 
 bench: ## all benchmarks
 	go test -run '^$$' -bench . -benchmem -p 1 ./...
