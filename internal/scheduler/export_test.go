@@ -12,16 +12,18 @@ const LeaseName = leaseName
 // Hurry makes what is done each second be done at that pace, before Run.
 func (l *Leader) Hurry(pace time.Duration) {
 	l.pace = pace
-	for i := range l.quick {
-		if l.quick[i].every == roundEvery {
-			l.quick[i].every = pace
+	for _, rounds := range [][]round{l.watch, l.quick, l.due} {
+		for i := range rounds {
+			if rounds[i].every == roundEvery {
+				rounds[i].every = pace
+			}
 		}
 	}
 }
 
 // Do does one round now, whenever it is due.
 func (l *Leader) Do(ctx context.Context, name string) error {
-	for _, rounds := range [][]round{l.quick, l.slow} {
+	for _, rounds := range [][]round{l.watch, l.quick, l.due, l.slow} {
 		for _, r := range rounds {
 			if r.name == name {
 				return r.do(ctx)

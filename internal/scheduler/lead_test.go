@@ -13,6 +13,7 @@ import (
 
 	"github.com/millrace/millrace/internal/scheduler"
 	"github.com/millrace/millrace/internal/testrig"
+	"github.com/millrace/millrace/store"
 )
 
 // candidate is a leader whose rounds are counted.

@@ -2,17 +2,11 @@ package scheduler
 
 import (
 	"context"
-	"errors"
+	"slices"
 	"time"
 
-	"github.com/millrace/millrace/internal/fault"
+	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/store"
-)
-
-const (
-	expirePage = 500
-	blobGrace  = time.Hour      // how long an unreferenced blob is left alone: somebody may be about to refer to it
-	orphanAge  = 24 * time.Hour // how old bytes without a row, or temporary ones, must be
 )
 
 // pulse is what the queue said the last time.
@@ -72,8 +66,37 @@ func (l *Leader) rescue(ctx context.Context) error {
 	return err
 }
 
+// followPauses makes the queue hand out nothing of what the ledger has paused. The ledger refuses such deliveries anyway; a Redis that was emptied, or a
+// hand on the dashboard, makes the two differ.
+func (l *Leader) followPauses(ctx context.Context) error {
+	paused, err := l.Ledger.PausedQueues(ctx)
+	if err != nil {
+		return err
+	}
+	followed, err := l.Queue.Paused(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range millrace.Queues() {
+		if want := slices.Contains(paused, name); want != slices.Contains(followed, name) {
+			if err := l.Queue.Pause(ctx, name, want); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 func (l *Leader) forceCancel(ctx context.Context) error {
 	_, err := l.Ledger.ForceCancel(ctx, l.CancelGrace)
+	return err
+}
+
+func (l *Leader) failOverdue(ctx context.Context) error {
+	n, err := repeat(ctx, l.Ledger.FailOverdue)
+	if n > 0 {
+		l.Log.Info("jobs whose deadline passed before they were done have failed", "jobs", n)
+	}
 	return err
 }
 
@@ -127,75 +150,4 @@ func (l *Leader) resend(ctx context.Context, deliveries []store.Delivery) error 
 	}
 	l.Log.Warn("deliveries that nobody claimed are sent again", "jobs", len(unclaimed))
 	return l.Ledger.Refence(ctx, unclaimed)
-}
-
-func (l *Leader) trim(ctx context.Context) error {
-	_, err := l.Queue.Trim(ctx, l.Archive)
-	return err
-}
-
-func (l *Leader) expire(ctx context.Context) error {
-	for _, expire := range []func(context.Context, int) (int, error){l.Ledger.ExpireJobs, l.Ledger.ExpireFiles} {
-		for {
-			n, err := expire(ctx, expirePage)
-			if err != nil {
-				return err
-			}
-			if n < expirePage {
-				break
-			}
-		}
-	}
-	return nil
-}
-
-// collect removes the bytes that no file refers to: marked first, so that nobody takes them any more, removed after. One that cannot be removed
-// holds up no other.
-func (l *Leader) collect(ctx context.Context) error {
-	for {
-		dying, err := l.Ledger.DyingBlobs(ctx, fault.Duration("blob-grace", blobGrace), expirePage)
-		if err != nil {
-			return err
-		}
-		if len(dying) > 0 {
-			fault.Point(fault.Marked)
-		}
-		var failed error
-		for _, key := range dying {
-			if err := l.remove(ctx, key); err != nil && failed == nil {
-				failed = err
-			}
-		}
-		if failed != nil || len(dying) < expirePage {
-			return failed
-		}
-	}
-}
-
-func (l *Leader) remove(ctx context.Context, key string) error {
-	if err := l.Blobs.Remove(ctx, key); err != nil {
-		return err
-	}
-	return l.Ledger.ForgetBlob(ctx, key)
-}
-
-// sweepTemporary removes the bytes that crashes left half-written. It comes often: a process killed again and again must not fill the disk.
-func (l *Leader) sweepTemporary(ctx context.Context) error {
-	n, err := l.Blobs.Sweep(ctx, time.Now().Add(-orphanAge))
-	if n > 0 {
-		l.Log.Info("half-written bytes of dead processes were removed", "files", n)
-	}
-	return err
-}
-
-// sweepBlobs removes published bytes whose row was never written, which crashes leave too. It reads the whole store.
-func (l *Leader) sweepBlobs(ctx context.Context) error {
-	return l.Blobs.Keys(ctx, time.Now().Add(-orphanAge), func(key string) error {
-		known, err := l.Ledger.KnowsBlob(ctx, key)
-		if err != nil || known {
-			return err
-		}
-		err = l.Blobs.Remove(ctx, key)
-		return errors.Join(err, ctx.Err())
-	})
 }

@@ -1,11 +1,12 @@
-// Package scheduler is the leader's work: noticing that the queue lost its memory, burying silent workers, rescuing their jobs, forcing cancels,
-// and clearing away what is over.
+// Package scheduler is the leader's work: noticing that the queue lost its memory, burying silent workers, rescuing their jobs, forcing cancels and
+// deadlines, running schedules, and clearing away what is over.
 //
 // One process leads, by a lease in the ledger; any number stand by. Everything the leader does is guarded in the ledger besides, so two leaders
 // for a moment cost work, not truth.
 package scheduler
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"math/rand/v2"
@@ -15,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/internal/fault"
 	"github.com/millrace/millrace/internal/queue"
 	"github.com/millrace/millrace/store"
@@ -25,6 +27,9 @@ import (
 type Ledger interface {
 	store.Dispatch
 	store.Upkeep
+	DueSchedules(ctx context.Context, limit int) (due []millrace.Schedule, now time.Time, err error)
+	Tick(ctx context.Context, t store.Tick) (errs []error, moved bool, err error)
+	PausedQueues(ctx context.Context) ([]string, error)
 }
 
 // Queue is the part of the queue that the leader needs.
@@ -36,14 +41,21 @@ type Queue interface {
 	Register(ctx context.Context) error
 	// Trim keeps the newest archived tasks of each queue and says how many it deleted.
 	Trim(ctx context.Context, keep int) (int, error)
+	Pause(ctx context.Context, queue string, paused bool) error
+	Paused(ctx context.Context) ([]string, error)
 }
 
-// Config is what a Leader stands on. Everything is required but the durations.
+// Config is what a Leader stands on. Everything down to Log is required.
 type Config struct {
 	Ledger Ledger
 	Queue  Queue
 	Blobs  blob.Store
 	Log    *slog.Logger
+
+	// Jobs makes the jobs of schedules. nil: no schedules are run.
+	Jobs Jobs
+	// Gate keeps bytes from being removed while somebody in this process holds it. nil: nobody does.
+	Gate *Gate
 
 	// Silence is how long a worker may go without a beat before it is buried. 0: 10 s.
 	Silence time.Duration
@@ -53,6 +65,8 @@ type Config struct {
 	Unclaimed time.Duration
 	// Archive is how many final failures each queue keeps on its dashboard. 0: 1,000.
 	Archive int
+	// LowDisk is how many free bytes are so few that what was deleted must make room soon. 0: 128 MiB.
+	LowDisk int64
 }
 
 const (
@@ -71,13 +85,15 @@ type Leader struct {
 	pace   time.Duration // between two looks at the quick rounds: roundEvery
 	began  time.Time
 	until  atomic.Int64 // how long after began the lease is over, by this process's own monotonic clock
-	// Slow rounds may take minutes where there is much to clear away. They have a goroutine of their own, so that nobody waits for them to be rescued.
-	quick, slow []round
+	// Rounds that wait for different things have goroutines of their own. watch asks the queue, quick looks after workers, due does what a time has come
+	// for, of which there may be much at midnight, and slow may take minutes where there is much to clear away: nobody waits for them to be rescued.
+	watch, quick, due, slow []round
 
-	// These belong to the goroutine of the quick rounds.
+	// These belong to the goroutine of watch.
 	pulse    pulse
-	doubtful bool                         // the queue may have lost something, and the ledger does not know yet
-	active   map[store.Delivery]time.Time // deliveries the queue calls active, since when
+	doubtful bool // the queue may have lost something, and the ledger does not know yet
+
+	active map[store.Delivery]time.Time // deliveries the queue calls active, since when; quick's
 }
 
 // round is one duty and how often it is done.
@@ -91,40 +107,49 @@ type round struct {
 
 // New makes a Leader.
 func New(c Config) *Leader {
-	if c.Silence == 0 {
-		c.Silence = 10 * time.Second
-	}
-	if c.CancelGrace == 0 {
-		c.CancelGrace = 10 * time.Second
-	}
-	if c.Unclaimed == 0 {
-		c.Unclaimed = 3 * time.Second
-	}
-	if c.Archive == 0 {
-		c.Archive = 1000
+	c.Silence = cmp.Or(c.Silence, 10*time.Second)
+	c.CancelGrace = cmp.Or(c.CancelGrace, 10*time.Second)
+	c.Unclaimed = cmp.Or(c.Unclaimed, 3*time.Second)
+	c.Archive = cmp.Or(c.Archive, 1000)
+	c.LowDisk = cmp.Or(c.LowDisk, 128<<20)
+	if c.Gate == nil {
+		c.Gate = new(Gate)
 	}
 	host, _ := os.Hostname()
 	l := &Leader{Config: c, pace: roundEvery, began: time.Now(),
 		holder: host + "/" + strconv.Itoa(os.Getpid()) + "/" + strconv.FormatUint(rand.Uint64(), 36)}
+	l.planRounds()
+	return l
+}
+
+// planRounds writes down what is done how often.
+func (l *Leader) planRounds() {
 	later := l.began.Add(10 * time.Minute)
-	l.quick = []round{
+	l.watch = []round{
 		{name: "watch the queue's memory", every: roundEvery, do: l.watchPulse},
+		{name: "pause queues", every: roundEvery, do: l.followPauses},
+		{name: "register the queues", every: 5 * time.Second, do: l.Queue.Register},
+		{name: "doubt the queue", every: 10 * time.Minute, do: l.doubt, next: later},
+	}
+	l.quick = []round{
 		{name: "bury silent workers", every: roundEvery, do: l.bury},
 		{name: "rescue jobs of dead workers", every: roundEvery, do: l.rescue},
 		{name: "force overdue cancels", every: roundEvery, do: l.forceCancel},
 		{name: "find deliveries that nobody claimed", every: roundEvery, do: l.sweepActive},
-		{name: "register the queues", every: 5 * time.Second, do: c.Queue.Register},
-		{name: "doubt the queue", every: 10 * time.Minute, do: l.doubt, next: later},
+	}
+	l.due = []round{{name: "fail overdue jobs", every: roundEvery, do: l.failOverdue}}
+	if l.Jobs != nil {
+		l.due = append(l.due, round{name: "run due schedules", every: roundEvery, do: l.runSchedules})
 	}
 	l.slow = []round{
 		{name: "find deliveries that were given up", every: 30 * time.Second, do: l.sweepArchived},
 		{name: "trim the queue's archive", every: time.Minute, do: l.trim},
 		{name: "expire jobs and files", every: 30 * time.Second, do: l.expire},
+		{name: "expire keys", every: time.Minute, do: l.expireKeys},
 		{name: "collect blobs", every: time.Minute, do: l.collect},
 		{name: "sweep temporary bytes", every: 10 * time.Minute, do: l.sweepTemporary},
 		{name: "sweep the blob store", every: 24 * time.Hour, do: l.sweepBlobs, next: later},
 	}
-	return l
 }
 
 // Run leads or stands by until ctx ends.
@@ -153,7 +178,9 @@ func (l *Leader) lead(ctx context.Context, since time.Time) {
 	leading, stop := context.WithCancel(ctx)
 	defer stop()
 	var working sync.WaitGroup
-	working.Go(func() { l.work(leading, l.quick, l.pace) })
+	for _, rounds := range [][]round{l.watch, l.quick, l.due} {
+		working.Go(func() { l.work(leading, rounds, l.pace) })
+	}
 	working.Go(func() { l.work(leading, l.slow, 5*l.pace) })
 	l.hold(leading)
 	stop()
@@ -223,7 +250,7 @@ func (l *Leader) do(ctx context.Context, r *round) {
 	if r.fails == 1 && ctx.Err() == nil {
 		l.Log.Warn("round failed; it will be tried again", "round", r.name, "error", err)
 	}
-	r.next = time.Now().Add(l.pace << min(r.fails, 5))
+	r.next = time.Now().Add(l.pace << min(r.fails, 2))
 }
 
 func sleep(ctx context.Context, d time.Duration) {
