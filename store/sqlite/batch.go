@@ -37,7 +37,7 @@ func (l *Ledger) InsertBatch(ctx context.Context, tenant string, key *store.Idem
 				errs[i] = e
 			}
 		}
-		if key != nil {
+		if key != nil && answer != nil {
 			key.Answer = answer(errs)
 		}
 		return t.keep(tenant, key)

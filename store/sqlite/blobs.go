@@ -25,19 +25,30 @@ func (l *Ledger) TakeBlob(ctx context.Context, tenant, sha256 string) (key strin
 	return taken, taken != "", nil
 }
 
+// What the collector does to blobs that a file has let go of. What others still refer to is not loose; it becomes so again when they let go.
+const (
+	settleSQL = `UPDATE blobs SET loose = 0 WHERE key IN (SELECT key FROM blobs INDEXED BY blobs_loose
+		WHERE loose = 1 AND ` + untouched + ` AND NOT ` + unreferred + ` LIMIT ?2)`
+	dieSQL = `UPDATE blobs SET state = 'dying', loose = 0 WHERE key IN (SELECT key FROM blobs INDEXED BY blobs_loose
+		WHERE loose = 1 AND ` + untouched + ` AND state = 'live' AND ` + unreferred + ` LIMIT ?2)`
+	dyingSQL  = `SELECT key FROM blobs INDEXED BY blobs_dying WHERE state = 'dying' ORDER BY key`
+	forgetSQL = `DELETE FROM blobs WHERE key = ? AND ` + stillDying
+
+	// The guards of the collector.
+	untouched  = `touched_at <= ?1`
+	unreferred = `NOT EXISTS (SELECT 1 FROM files WHERE blob = key)`
+	stillDying = `state = 'dying'`
+)
+
 // DyingBlobs implements store.Upkeep. Only blobs that a file has let go of are looked at.
 func (l *Ledger) DyingBlobs(ctx context.Context, grace time.Duration, limit int) ([]string, error) {
 	var keys []string
 	err := l.write(ctx, func(t *tx) error {
 		before := t.now - grace.Milliseconds()
-		// What others still refer to is not loose; it becomes so again when they let go.
-		if _, err := t.exec(`UPDATE blobs SET loose = 0 WHERE key IN (SELECT key FROM blobs INDEXED BY blobs_loose
-			WHERE loose = 1 AND touched_at <= ?1 AND EXISTS (SELECT 1 FROM files WHERE blob = key) LIMIT ?2)`, before, limit); err != nil {
+		if _, err := t.exec(settleSQL, before, limit); err != nil {
 			return err
 		}
-		if _, err := t.exec(`UPDATE blobs SET state = 'dying', loose = 0 WHERE key IN (SELECT key FROM blobs INDEXED BY blobs_loose
-			WHERE loose = 1 AND touched_at <= ?1 AND state = 'live' AND NOT EXISTS (SELECT 1 FROM files WHERE blob = key) LIMIT ?2)`,
-			before, limit); err != nil {
+		if _, err := t.exec(dieSQL, before, limit); err != nil {
 			return err
 		}
 		return t.rows(func(row scanner) error {
@@ -45,7 +56,7 @@ func (l *Ledger) DyingBlobs(ctx context.Context, grace time.Duration, limit int)
 			err := row.Scan(&key)
 			keys = append(keys, key)
 			return err
-		}, `SELECT key FROM blobs INDEXED BY blobs_dying WHERE state = 'dying' ORDER BY key`)
+		}, dyingSQL)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("find dying blobs: %w", err)
@@ -56,7 +67,7 @@ func (l *Ledger) DyingBlobs(ctx context.Context, grace time.Duration, limit int)
 // ForgetBlob implements store.Upkeep.
 func (l *Ledger) ForgetBlob(ctx context.Context, key string) error {
 	return l.write(ctx, func(t *tx) error {
-		_, err := t.exec(`DELETE FROM blobs WHERE key = ? AND state = 'dying'`, key)
+		_, err := t.exec(forgetSQL, key)
 		return err
 	})
 }

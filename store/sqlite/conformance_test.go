@@ -44,3 +44,11 @@ func TestConformance(t *testing.T) {
 		return storetest.Backend{Ledger: open(t, c), Now: c.Now, Age: c.Age}
 	})
 }
+
+func TestModel(t *testing.T) {
+	t.Parallel()
+	storetest.RunModel(t, func(t *testing.T) storetest.Backend {
+		c := &clock{}
+		return storetest.Backend{Ledger: open(t, c), Now: c.Now, Age: c.Age}
+	})
+}

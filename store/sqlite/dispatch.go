@@ -15,8 +15,10 @@ import (
 const (
 	owedNew = `SELECT id, fence, type, due_at FROM jobs INDEXED BY jobs_owed WHERE queue = ? AND sent_gen = 0 AND due_at <= ?
 		ORDER BY due_at LIMIT ?`
-	owedOld = `SELECT id, fence, type, due_at FROM jobs INDEXED BY jobs_owed WHERE queue = ? AND sent_gen > 0 AND sent_gen < ?
+	owedOld = `SELECT id, fence, type, due_at FROM jobs INDEXED BY jobs_owed WHERE queue = ? AND sent_gen > 0` + olderGeneration + `
 		AND due_at IS NOT NULL ORDER BY sent_gen, due_at LIMIT ?`
+
+	olderGeneration = ` AND sent_gen < ?`
 )
 
 // Generation implements store.Dispatch.
@@ -28,10 +30,13 @@ func (l *Ledger) Generation(ctx context.Context) (gen int64, err error) {
 	return gen, nil
 }
 
+// sameGeneration lets several who have noticed the same loss raise the generation once.
+const sameGeneration = ` AND CAST(value AS INTEGER) = ?1`
+
 // NewGeneration implements store.Dispatch.
 func (l *Ledger) NewGeneration(ctx context.Context, from int64) error {
 	return l.write(ctx, func(t *tx) error {
-		_, err := t.exec(`UPDATE meta SET value = ?1 + 1 WHERE key = 'generation' AND CAST(value AS INTEGER) = ?1`, from)
+		_, err := t.exec(`UPDATE meta SET value = ?1 + 1 WHERE key = 'generation'`+sameGeneration, from)
 		return err
 	})
 }

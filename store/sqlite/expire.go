@@ -7,6 +7,9 @@ import (
 	"github.com/millrace/millrace"
 )
 
+// hasExpired judges again what the search found: a retry may have brought it back.
+const hasExpired = ` AND expires_at <= ?`
+
 // ExpireJobs implements store.Upkeep. What is to go is found by the read pool, so that the search holds up no writer, and judged again before
 // it goes.
 func (l *Ledger) ExpireJobs(ctx context.Context, limit int) (int, error) {
@@ -24,7 +27,7 @@ func (l *Ledger) ExpireJobs(ctx context.Context, limit int) (int, error) {
 	}
 	n, err := l.inSteps(ctx, len(jobs), func(t *tx, i int) (bool, error) {
 		var expired bool
-		if err := t.row(`SELECT count(*) FROM jobs WHERE id = ? AND expires_at <= ?`, jobs[i].ID, now).Scan(&expired); err != nil || !expired {
+		if err := t.row(`SELECT count(*) FROM jobs WHERE id = ?`+hasExpired, jobs[i].ID, now).Scan(&expired); err != nil || !expired {
 			return false, err
 		}
 		for _, out := range jobs[i].Outputs {
@@ -55,7 +58,7 @@ func (l *Ledger) ExpireFiles(ctx context.Context, limit int) (int, error) {
 	}
 	n, err := l.inSteps(ctx, len(files), func(t *tx, i int) (bool, error) {
 		var expired bool
-		if err := t.row(`SELECT count(*) FROM files WHERE id = ? AND expires_at <= ?`, files[i].ID, now).Scan(&expired); err != nil || !expired {
+		if err := t.row(`SELECT count(*) FROM files WHERE id = ?`+hasExpired, files[i].ID, now).Scan(&expired); err != nil || !expired {
 			return false, err
 		}
 		if used, err := t.used(files[i].ID); err != nil || used {

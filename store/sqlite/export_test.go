@@ -39,6 +39,10 @@ var Statements = map[string]struct {
 	"schedules":     {schedulesSQL, 3},
 	"due schedules": {dueSchedules, 2},
 	"tick":          {tickSQL, 6},
+	"inputs":        {inputsSQL, 1},
+	"settle":        {settleSQL, 2},
+	"die":           {dieSQL, 2},
+	"dying":         {dyingSQL, 0},
 }
 
 // Explain is the query plan of a statement as the writer's connection sees it.
