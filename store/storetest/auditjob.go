@@ -33,7 +33,7 @@ func (r *report) checkJob(j *millrace.Job) {
 	say(r.Settled && !final, "I10", "is still %s, in %s, run at %v", j.State, j.Queue, j.RunAt)
 	r.checkAttempts(j)
 	if !r.Public {
-		say(j.Fence < 1, "I5", "fence %d is below 1", j.Fence)
+		say(j.Fence < int64(j.Starts), "I5", "fence %d after %d starts, each of which raises it", j.Fence, j.Starts)
 		say(running != (j.WorkerID != ""), "I5", "is %s and has the owner %q", j.State, j.WorkerID)
 		say(j.Attempt > j.Starts, "I5", "%d attempts spent of %d starts", j.Attempt, j.Starts)
 		r.checkCrashes(j)
