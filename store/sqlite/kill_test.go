@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/store"
 	"github.com/millrace/millrace/store/sqlite"
 	"github.com/millrace/millrace/store/storetest"
@@ -24,10 +25,13 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// victim inserts jobs from several goroutines and says each id once its row is durable. It ends by an error or by being killed.
+// victim inserts and claims jobs from several goroutines and says each id once it has been told of both. It ends by an error or by being killed.
 func victim(path string) error {
 	l, err := sqlite.Open(context.Background(), sqlite.Config{Path: path})
 	if err != nil {
+		return err
+	}
+	if err := l.Register(context.Background(), millrace.Worker{ID: "victim"}); err != nil {
 		return err
 	}
 	var mu sync.Mutex
@@ -36,7 +40,11 @@ func victim(path string) error {
 		go func() {
 			for {
 				j := newJob()
-				if err := l.Insert(context.Background(), []store.NewJob{{Job: j}})[0]; err != nil {
+				err := l.Insert(context.Background(), []store.NewJob{{Job: j}})[0]
+				if err == nil {
+					_, err = l.Claim(context.Background(), "victim", []store.Delivery{{Job: j.ID, Fence: j.Fence}})
+				}
+				if err != nil {
 					failed <- err
 					return
 				}
@@ -49,7 +57,8 @@ func victim(path string) error {
 	return <-failed
 }
 
-// TestKilled: whatever was acknowledged before the process was killed in the middle of work is there afterwards.
+// TestKilled: whatever was acknowledged before the process was killed in the middle of work is there afterwards, the claims, which are not
+// synced, included.
 func TestKilled(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "ledger.db")
@@ -83,8 +92,12 @@ func TestKilled(t *testing.T) {
 	}
 	l := openAt(t, path, &clock{})
 	for _, id := range acknowledged {
-		if _, err := l.Job(t.Context(), "t", id); err != nil {
-			t.Errorf("acknowledged job %s: %v", id, err)
+		j, err := l.Job(t.Context(), "t", id)
+		if err != nil {
+			t.Fatalf("acknowledged job %s: %v", id, err)
+		}
+		if j.State != millrace.Running || j.WorkerID != "victim" || j.Fence != 2 {
+			t.Errorf("job whose claim was acknowledged = %+v, want it running", j)
 		}
 	}
 	storetest.Check(t.Context(), t, l, "t")
