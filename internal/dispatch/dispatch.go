@@ -25,6 +25,7 @@ type Ledger interface {
 	store.Jobs
 	store.Results
 	store.Dispatch
+	store.Queues
 	File(ctx context.Context, tenant, id string) (millrace.File, error)
 }
 
@@ -33,6 +34,8 @@ type Queue interface {
 	Enqueue(ctx context.Context, tasks []queue.Task) []error
 	Depths(ctx context.Context) (map[string]int, error)
 	Lock(ctx context.Context, key string, ttl time.Duration) (bool, error)
+	Pause(ctx context.Context, queue string, paused bool) error
+	Paused(ctx context.Context) ([]string, error)
 }
 
 // Signals tell other processes what happened. They are hints: whoever misses one reads the ledger.
@@ -76,6 +79,10 @@ type Dispatcher struct {
 	sends   *sender
 	window  *window
 	files   *fileIndex
+	ledger  *outage
+	refills *outage
+
+	followed time.Time // when Refill last compared the queues' pauses with the ledger's
 }
 
 // New makes a Dispatcher.
@@ -89,7 +96,9 @@ func New(c Config) *Dispatcher {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	d := &Dispatcher{Config: c, window: newWindow(c.Window), files: newFileIndex()}
+	d := &Dispatcher{Config: c, window: newWindow(c.Window), files: newFileIndex(),
+		ledger:  &outage{log: c.Log, gone: "the ledger is out of reach; submits are repeated", back: "the ledger is back"},
+		refills: &outage{log: c.Log, gone: "refill failed; it will be tried again", back: "refill works again"}}
 	d.sends = newSender(c.Queue, c.Log)
 	// 256 rows a group: more adds latency without throughput (measured on PostgreSQL: 100 → 1,000 rows, 0.9 → 10.7 ms, +0 %).
 	d.inserts = batch.New(batch.Config{Workers: c.Committers, MaxItems: 256, QueueLen: 4 * 256}, d.insert)
@@ -168,19 +177,15 @@ func (d *Dispatcher) commit(ctx context.Context, job *millrace.Job, key *Key) (*
 	return job, nil
 }
 
-// insertOne waits for the job's group to commit. The group goes on when this caller leaves.
+// insertOne waits for the job's group to commit, and hands the job in again when the answer is lost. A group goes on when its callers leave.
 func (d *Dispatcher) insertOne(ctx context.Context, row store.NewJob) error {
-	answer, refused := d.inserts.Do(ctx, row)
-	switch {
-	case refused == nil:
-		return ledgerError(answer)
-	case errors.Is(refused, batch.ErrFull):
-		return &millrace.Error{Kind: millrace.Unavailable, Err: refused, RetryAfter: 1,
-			Detail: "the server takes in jobs as fast as it can; try again shortly"}
-	case errors.Is(refused, batch.ErrClosed):
-		return millrace.Wrap(millrace.Unavailable, refused, "the server is shutting down; nothing was accepted")
-	}
-	return refused
+	return ledgerError(d.again(ctx, func() error {
+		answer, refused := d.inserts.Do(ctx, row)
+		if refused != nil {
+			return refused
+		}
+		return answer
+	}))
 }
 
 // insert is the flush of the groups. Its limit ends the wait for a ledger that hangs, which would take all that is submitted with it.
@@ -191,11 +196,22 @@ func (d *Dispatcher) insert(ctx context.Context, rows []store.NewJob) []error {
 	return d.Ledger.Insert(ctx, rows)
 }
 
-// ledgerError says in the caller's words why the ledger refused a job.
+// ledgerError says in the caller's words why the ledger refused a job. Words of the contract that are no refusal of a job pass.
 func ledgerError(err error) error {
+	held, isHeld := errors.AsType[*store.HeldError](err)
+	replayed, isReplayed := errors.AsType[*store.ReplayedError](err)
+	known, isKnown := errors.AsType[*millrace.Error](err)
 	switch {
 	case err == nil:
 		return nil
+	case isKnown:
+		return known
+	case isReplayed:
+		return replayed
+	case isHeld:
+		return &millrace.Error{Kind: millrace.Conflict, Code: CodeHeld, Err: held,
+			Detail: "a job that is not finished has this unique key: " + held.Job,
+			Fields: []millrace.FieldError{{Pointer: "/unique/key", Detail: "is held by job " + held.Job}}}
 	case errors.Is(err, store.ErrInputMissing):
 		return &millrace.Error{Kind: millrace.Invalid, Code: millrace.CodeInvalidInput, Err: err,
 			Detail: "an input file does not exist; upload it with POST /v1/files first",
@@ -203,11 +219,19 @@ func ledgerError(err error) error {
 	case errors.Is(err, store.ErrStaleResult):
 		return err
 	case errors.Is(err, store.ErrFull):
-		return millrace.Wrap(millrace.Unavailable, err, "the server's disk is full; nothing was accepted")
+		return &millrace.Error{Kind: millrace.Unavailable, Err: err, RetryAfter: 60, Detail: "the server's disk is full; nothing was accepted"}
+	case errors.Is(err, batch.ErrFull):
+		return &millrace.Error{Kind: millrace.Unavailable, Err: err, RetryAfter: 1,
+			Detail: "the server takes in jobs as fast as it can; try again shortly"}
+	case errors.Is(err, batch.ErrClosed):
+		return millrace.Wrap(millrace.Unavailable, err, "the server is shutting down; nothing was accepted")
 	}
 	// Its answer may be what was lost, so that nothing was accepted would be too much to say.
 	return millrace.Wrap(millrace.Unavailable, err, "the ledger is out of reach; the job is accepted only if it shows in GET /v1/jobs")
 }
+
+// CodeHeld is the code of a refusal because of a unique key; store.HeldError in its chain names the holder.
+const CodeHeld millrace.Code = "unique_held"
 
 // newID makes a UUIDv7: the primary key grows at its right end.
 func newID() string { return uuid.Must(uuid.NewV7()).String() }

@@ -3,8 +3,10 @@ package dispatch
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"time"
 
+	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/internal/queue"
 	"github.com/millrace/millrace/store"
 )
@@ -12,6 +14,8 @@ import (
 const (
 	refillEvery = 250 * time.Millisecond
 	refillPage  = 500 // jobs per trip
+	followEvery = 2 * time.Second
+	lookEvery   = time.Second // how old the window of a process may be that does not refill
 	refillLock  = "millrace:refill"
 	maxPause    = 5 * time.Second
 )
@@ -30,12 +34,11 @@ func (d *Dispatcher) Refill(ctx context.Context) error {
 		case <-time.After(wait):
 		}
 		if err := d.refill(ctx); err != nil && ctx.Err() == nil {
-			if pause == refillEvery {
-				d.Log.Warn("refill failed; it will be tried again", "error", err)
-			}
+			d.refills.lost(err)
 			pause = min(2*pause, maxPause)
 			continue
 		}
+		d.refills.reached()
 		pause = refillEvery
 	}
 }
@@ -44,7 +47,7 @@ func (d *Dispatcher) refill(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	mine, err := d.Queue.Lock(ctx, refillLock, refillEvery*8/10)
-	if err != nil || !mine {
+	if err != nil || !mine && !d.window.stale(lookEvery) {
 		return err
 	}
 	depths, err := d.Queue.Depths(ctx)
@@ -52,6 +55,12 @@ func (d *Dispatcher) refill(ctx context.Context) error {
 		return err
 	}
 	room := d.window.update(depths)
+	if !mine {
+		return nil // another process fills; this one only has to know whether there is room for what it takes in
+	}
+	if err := d.followPauses(ctx); err != nil {
+		return err
+	}
 	for len(room) > 0 {
 		page := make(map[string]int, len(room))
 		for name, n := range room {
@@ -68,6 +77,30 @@ func (d *Dispatcher) refill(ctx context.Context) error {
 			}
 		}
 	}
+	return nil
+}
+
+// followPauses makes the queues hand out what the ledger says, where the hint of PauseQueue was lost.
+func (d *Dispatcher) followPauses(ctx context.Context) error {
+	if time.Since(d.followed) < followEvery {
+		return nil
+	}
+	should, err := d.Ledger.PausedQueues(ctx)
+	if err != nil {
+		return err
+	}
+	are, err := d.Queue.Paused(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range millrace.Queues() {
+		if paused := slices.Contains(should, name); paused != slices.Contains(are, name) {
+			if err := d.Queue.Pause(ctx, name, paused); err != nil {
+				return err
+			}
+		}
+	}
+	d.followed = time.Now()
 	return nil
 }
 

@@ -107,12 +107,18 @@ func TestTenantsSeeNothingOfEachOther(t *testing.T) {
 	mine, theirs := token(t, "acme", ""), token(t, "other", "")
 	f := read[file](t, m.do(http.MethodPost, "/v1/files?name=a", strings.NewReader("x"), mine), http.StatusCreated)
 	j := read[job](t, m.postJSON("/v1/jobs", `{"type":"compute.checksum","input":{"file":"`+f.ID+`"}}`, mine), http.StatusAccepted)
+	const schedule = `{"cron":"@daily","job":{"type":"compute.checksum","input":{"file":"%s"}}}`
+	put := func(name, id string, who option) answer {
+		return m.do(http.MethodPut, "/v1/schedules/"+name, strings.NewReader(fmt.Sprintf(schedule, id)), header("Content-Type", "application/json"), who)
+	}
+	read[any](t, put("nightly", f.ID, mine), http.StatusCreated)
 	for _, tt := range []struct{ method, path string }{
+		{"GET", "/v1/schedules/nightly"}, {"DELETE", "/v1/schedules/nightly"},
 		{"GET", f.URL}, {"GET", f.URL + "/content"}, {"DELETE", f.URL}, {"GET", j.URL}, {"GET", j.URL + "?wait=1s"}, {"GET", j.URL + "/events"},
 		{"GET", j.URL + "/output"}, {"GET", j.URL + "/outputs/x"}, {"POST", j.URL + "/cancel"}, {"POST", j.URL + "/retry"}, {"DELETE", j.URL},
 	} {
 		got := m.do(tt.method, tt.path, nil, theirs)
-		absent := m.do(tt.method, strings.NewReplacer(f.ID, newID(), j.ID, newID()).Replace(tt.path), nil, theirs)
+		absent := m.do(tt.method, strings.NewReplacer(f.ID, newID(), j.ID, newID(), "nightly", "absent").Replace(tt.path), nil, theirs)
 		a, b := wantProblem(t, got, http.StatusNotFound), wantProblem(t, absent, http.StatusNotFound)
 		a.Instance, b.Instance = "", ""
 		if fmt.Sprint(a) != fmt.Sprint(b) {
@@ -123,7 +129,14 @@ func TestTenantsSeeNothingOfEachOther(t *testing.T) {
 	if p.Code != "invalid_input" {
 		t.Errorf("a job on another tenant's file = %+v", p)
 	}
-	for _, path := range []string{"/v1/files", "/v1/jobs"} {
+	if p := wantProblem(t, put("nightly", f.ID, theirs), 422); len(p.Errors) != 1 || p.Errors[0].Pointer != "/job/input/file" {
+		t.Errorf("a schedule on another tenant's file = %+v", p)
+	}
+	batch := read[batchAnswer](t, m.postJSON("/v1/jobs/batch", `[{"type":"compute.checksum","input":{"file":"`+f.ID+`"},"cache":false}]`, theirs), http.StatusAccepted)
+	if len(batch.Items) != 1 || batch.Items[0].Error == nil || batch.Items[0].Error.Code != "invalid_input" {
+		t.Errorf("a batch on another tenant's file = %+v", batch)
+	}
+	for _, path := range []string{"/v1/files", "/v1/jobs", "/v1/schedules"} {
 		if list := read[struct{ Items []any }](t, m.get(path, theirs), http.StatusOK); len(list.Items) != 0 {
 			t.Errorf("GET %s shows %d items of another tenant", path, len(list.Items))
 		}
@@ -291,8 +304,8 @@ func TestLaterCallsSaySo(t *testing.T) {
 	t.Parallel()
 	m := newMill(t)
 	for _, call := range []string{
-		"POST /v1/jobs/batch", "PUT /v1/schedules/x", "GET /v1/schedules", "PUT /v1/presets/x", "POST /v1/keys", "POST /v1/token", "GET /v1/breakers",
-		"POST /v1/uploads", "OPTIONS /v1/uploads", "PATCH /v1/uploads/x", "POST /v1/backup", "POST /v1/queues/cpu.low/pause",
+		"PUT /v1/presets/x", "POST /v1/keys", "POST /v1/token", "GET /v1/breakers",
+		"POST /v1/uploads", "OPTIONS /v1/uploads", "PATCH /v1/uploads/x", "POST /v1/backup",
 	} {
 		method, path, _ := strings.Cut(call, " ")
 		if p := wantProblem(t, m.do(method, path, nil), 422); p.Code != "not_available" {

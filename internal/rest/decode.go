@@ -15,15 +15,20 @@ import (
 
 // decode reads the request's JSON object into v: nothing but application/json, no larger and no deeper than the limits, no unknown field.
 func decode[T any](s *Server, c echo.Context, v *T) error {
-	if mediaType(c.Request()) != "application/json" {
-		return millrace.Errorf(millrace.Unsupported, "this call takes Content-Type: application/json")
-	}
 	b := s.buffer()
 	defer s.recycle(b) // what v keeps was copied out by the decoder
-	if err := s.readBody(c, b); err != nil {
+	if err := s.readJSON(c, b); err != nil {
 		return err
 	}
 	return strict.Object(b.Bytes(), v)
+}
+
+// readJSON reads a small JSON body whole.
+func (s *Server) readJSON(c echo.Context, b *bytes.Buffer) error {
+	if mediaType(c.Request()) != "application/json" {
+		return millrace.Errorf(millrace.Unsupported, "this call takes Content-Type: application/json")
+	}
+	return s.readBody(c, b)
 }
 
 // readBody reads a small body whole.

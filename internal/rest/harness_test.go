@@ -181,6 +181,7 @@ type (
 		Instance string                `json:"instance"`
 		Code     string                `json:"code"`
 		Errors   []millrace.FieldError `json:"errors"`
+		Job      string                `json:"job"`
 	}
 )
 

@@ -64,9 +64,14 @@ func (s *Server) look(ctx context.Context) readyView {
 	for i, check := range s.Checks {
 		view.Checks[check.Name] = "ok"
 		if errs[i] == nil {
+			if s.ready.view.Checks[check.Name] == "failing" {
+				s.Log.Info("dependency is back", "name", check.Name)
+			}
 			continue
 		}
-		s.Log.Warn("dependency is failing", "name", check.Name, "required", check.Required, "error", errs[i])
+		if s.ready.view.Checks[check.Name] != "failing" {
+			s.Log.Warn("dependency is failing", "name", check.Name, "required", check.Required, "error", errs[i])
+		}
 		view.Checks[check.Name] = "failing"
 		switch {
 		case check.Required:

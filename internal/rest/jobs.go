@@ -9,6 +9,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/internal/dispatch"
 	"github.com/millrace/millrace/store"
 )
 
@@ -95,10 +96,35 @@ func (s *Server) cancelJob(c echo.Context) error {
 	})
 }
 
+// retryJob opens a new run. A key keeps its repetition from opening one more.
 func (s *Server) retryJob(c echo.Context) error {
-	return s.changeJob(c, func(tenant, id string) (*millrace.Job, error) {
-		return s.Dispatcher.Retry(c.Request().Context(), tenant, id)
+	key, err := keyOf(c.Request())
+	if err != nil {
+		return err
+	}
+	key.sign(c.Request())
+	if done, err := s.replayed(c, key, 0); done {
+		return err
+	}
+	err = s.changeJob(c, func(tenant, id string) (*millrace.Job, error) {
+		return s.Dispatcher.Retry(c.Request().Context(), tenant, id, s.retryKey(key))
 	})
+	if key == nil || millrace.KindOf(err) != millrace.Conflict {
+		return err
+	}
+	// The same request may have opened the run a moment ago, and not have kept its answer yet.
+	if done, again := s.replayed(c, key, 0); done {
+		return again
+	}
+	c.Response().Header().Set("Retry-After", "1")
+	return err
+}
+
+func (s *Server) retryKey(k *requestKey) *dispatch.Key {
+	if k == nil {
+		return nil
+	}
+	return &dispatch.Key{Key: k.key, Hash: k.hash, Answer: func(job *millrace.Job) []byte { return s.savedJob(http.StatusOK, "", job) }}
 }
 
 func (s *Server) deleteJob(c echo.Context) error {

@@ -382,9 +382,6 @@ func TestSubmitMediaTypesAndHeaders(t *testing.T) {
 	if a := m.postJSON("/v1/jobs", body, header("Content-Type", "application/json; charset=UTF-8"), header("Accept", "text/csv")); a.StatusCode != http.StatusAccepted {
 		t.Errorf("charset=UTF-8 = %d %s", a.StatusCode, a.body)
 	}
-	if p := wantProblem(t, m.postJSON("/v1/jobs", body, header("Idempotency-Key", "k")), 422); p.Code != "not_available" {
-		t.Errorf("Idempotency-Key = %+v", p)
-	}
 	wantProblem(t, m.postJSON("/v1/jobs?weit=1s", body), http.StatusBadRequest)
 	wantProblem(t, m.postJSON("/v1/jobs?wait=2h", body), http.StatusBadRequest)
 }
@@ -448,7 +445,7 @@ func TestQueuesAndWorkers(t *testing.T) {
 			t.Errorf("latency of %s: %v", q.Name, err)
 		}
 	}
-	if len(depths) != 6 || depths["io.normal"] != 1 || queues.AsOf == "" {
+	if len(depths) != 7 || depths["io.normal"] != 1 || queues.AsOf == "" {
 		t.Errorf("queues = %+v", queues)
 	}
 	workers := read[struct{ Items []json.RawMessage }](t, m.get("/v1/workers"), http.StatusOK)

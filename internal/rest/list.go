@@ -18,13 +18,8 @@ const (
 
 // listQuery reads limit and cursor. before is the id that the page's items are older than, "" for the first page.
 func listQuery(c echo.Context) (limit int, before string, err error) {
-	limit = defaultLimit
-	if v := c.QueryParam("limit"); v != "" {
-		n, err := strconv.Atoi(v)
-		if err != nil || n < 1 || n > maxLimit {
-			return 0, "", badQuery("limit", "must be a number from 1 to %d", maxLimit)
-		}
-		limit = n
+	if limit, err = queryLimit(c); err != nil {
+		return 0, "", err
 	}
 	if v := c.QueryParam("cursor"); v != "" {
 		id, ok := decodeCursor(v)
@@ -34,6 +29,18 @@ func listQuery(c echo.Context) (limit int, before string, err error) {
 		before = id
 	}
 	return limit, before, nil
+}
+
+func queryLimit(c echo.Context) (int, error) {
+	v := c.QueryParam("limit")
+	if v == "" {
+		return defaultLimit, nil
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 1 || n > maxLimit {
+		return 0, badQuery("limit", "must be a number from 1 to %d", maxLimit)
+	}
+	return n, nil
 }
 
 // pageOf makes a page of up to limit+1 rows; the one too many says that there is a next page.

@@ -106,7 +106,11 @@ func operationOf(r route, known map[string]operation) (object, error) {
 	if op.description != "" {
 		doc["description"] = op.description
 	}
-	if params := parametersOf(r); len(params) > 0 {
+	params := parametersOf(r)
+	if op.keyed {
+		params = append(params, object{"$ref": "#/components/parameters/idempotencyKey"})
+	}
+	if len(params) > 0 {
 		doc["parameters"] = params
 	}
 	if op.body != nil {

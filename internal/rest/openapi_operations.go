@@ -13,6 +13,7 @@ type operation struct {
 	summary, description string
 	body                 object         // by media type
 	bodyOptional         bool           // it may be missing
+	keyed                bool           // it takes an idempotency key
 	ok                   map[int]object // answers that are no problem
 	problems             []int          // beside those that follow from the route
 }
@@ -22,6 +23,9 @@ func (op operation) answers(r route) object {
 	out := object{}
 	for status, answer := range op.ok {
 		out[strconv.Itoa(status)] = answer
+		if op.keyed {
+			replayable(answer)
+		}
 	}
 	problems := append([]int{http.StatusForbidden}, op.problems...) // 403: foreign Host or Origin, missing scope
 	if r.scope != open {
@@ -50,6 +54,16 @@ func located(a object) object {
 	return a
 }
 
+// replayable says that an answer may be that of an earlier request.
+func replayable(a object) {
+	headers, ok := a["headers"].(object)
+	if !ok {
+		headers = object{}
+		a["headers"] = headers
+	}
+	headers[replayedHeader] = object{"description": "true where an earlier request under the same key was answered so.", "schema": object{"const": "true"}}
+}
+
 func empty(description string) object { return object{"description": description} }
 
 func bytesOf(description string) object {
@@ -67,7 +81,7 @@ func laterOperation() operation {
 // operations describes each route of this release by "METHOD /pattern".
 func operations(list tasks.List) map[string]operation {
 	all := make(map[string]operation)
-	for _, group := range []map[string]operation{fileOperations(), jobOperations(list), otherOperations()} {
+	for _, group := range []map[string]operation{fileOperations(), jobOperations(list), scheduleOperations(), queueOperations(), otherOperations()} {
 		for key, op := range group {
 			all[key] = op
 		}
@@ -88,7 +102,7 @@ func fileOperations() map[string]operation {
 				"multipart/form-data": object{"schema": object{"type": "object", "required": []string{"file"},
 					"properties": object{"file": object{"contentMediaType": "application/octet-stream"}}}},
 			},
-			ok: map[int]object{201: located(answer("The file.", "File"))}, problems: []int{400, 413, 415, 422, 503}},
+			ok: map[int]object{201: located(answer("The file.", "File"))}, problems: []int{400, 413, 415, 422, 503}, keyed: true},
 		"GET /v1/files":             {summary: "List files, newest first", ok: map[int]object{200: answer("A page.", "FileList")}, problems: []int{400, 503}},
 		"GET /v1/files/:id":         {summary: "Read a file's description", ok: map[int]object{200: answer("The file.", "File")}, problems: []int{404, 503}},
 		"GET /v1/files/:id/content": {summary: "Download a file", ok: content, problems: []int{404, 416, 503}},
@@ -110,7 +124,15 @@ func jobOperations(list tasks.List) map[string]operation {
 			ok: map[int]object{
 				200: located(answer("The job, final already: from the result cache, or within ?wait=.", "Job")),
 				202: located(answer("The job, accepted.", "Job")),
-			}, problems: []int{400, 413, 415, 422, 429, 503}},
+			}, problems: []int{400, 409, 413, 415, 422, 429, 503}, keyed: true},
+		"POST /v1/jobs/batch": {summary: "Submit many jobs",
+			description: "At most 10,000 jobs and 16 MiB, one a line or as an array. All that can be accepted are durable together when this answers; " +
+				"each of the others is refused for itself.",
+			body: object{
+				"application/x-ndjson": object{"schema": object{"type": "string", "description": "A JobRequest a line."}},
+				"application/json":     object{"schema": object{"type": "array", "minItems": 1, "maxItems": maxBatchJobs, "items": ref("JobRequest")}},
+			},
+			ok: map[int]object{202: answer("What became of each job.", "BatchAnswer")}, problems: []int{400, 413, 415, 422, 429, 503}, keyed: true},
 		"GET /v1/jobs":     {summary: "List jobs, newest first", ok: map[int]object{200: answer("A page.", "JobList")}, problems: []int{400, 503}},
 		"GET /v1/jobs/:id": {summary: "Read a job, or wait for its end", ok: map[int]object{200: answer("The job.", "Job")}, problems: []int{400, 404, 503}},
 		"GET /v1/jobs/:id/events": {summary: "Watch a job",
@@ -120,11 +142,37 @@ func jobOperations(list tasks.List) map[string]operation {
 				204: empty("Nothing more will come.")},
 			problems: []int{404, 503}},
 		"POST /v1/jobs/:id/cancel": {summary: "Cancel a job", description: "409 when it is final.",
-			ok: map[int]object{200: answer("The job; a running one ends a little later.", "Job")}, problems: []int{404, 409, 503}},
-		"POST /v1/jobs/:id/retry": {summary: "Run a failed or canceled job again", description: "409 in any other state.",
-			ok: map[int]object{200: answer("The job in its next run.", "Job")}, problems: []int{404, 409, 503}},
+			ok: map[int]object{200: answer("The job; a running one ends a little later.", "Job")}, problems: []int{400, 404, 409, 413, 415, 422, 503}},
+		"POST /v1/jobs/:id/retry": {summary: "Run a failed or canceled job again",
+			description: "409 in any other state, and where another job has its unique key now.",
+			ok:          map[int]object{200: answer("The job in its next run.", "Job")}, problems: []int{400, 404, 409, 413, 415, 422, 503}, keyed: true},
 		"DELETE /v1/jobs/:id": {summary: "Delete a final job with its outputs", description: "409 when it is not final.",
 			ok: map[int]object{204: empty("Deleted.")}, problems: []int{404, 409, 503}},
+	}
+}
+
+func scheduleOperations() map[string]operation {
+	return map[string]operation{
+		"GET /v1/schedules":       {summary: "List schedules by name", ok: map[int]object{200: answer("A page.", "ScheduleList")}, problems: []int{400, 503}},
+		"GET /v1/schedules/:name": {summary: "Read a schedule", ok: map[int]object{200: answer("The schedule.", "Schedule")}, problems: []int{404, 503}},
+		"PUT /v1/schedules/:name": {summary: "Create or replace a schedule",
+			description: "Its job is checked now; an input file must still be there when a run needs it. What was missed while nobody could run it follows catch_up.",
+			body:        jsonOf("ScheduleRequest"),
+			ok:          map[int]object{200: answer("The schedule, replaced.", "Schedule"), 201: located(answer("The schedule, created.", "Schedule"))},
+			problems:    []int{400, 413, 415, 422, 503}},
+		"DELETE /v1/schedules/:name": {summary: "Delete a schedule", description: "Its jobs stay.",
+			ok: map[int]object{204: empty("Deleted.")}, problems: []int{404, 503}},
+	}
+}
+
+func queueOperations() map[string]operation {
+	return map[string]operation{
+		"GET /v1/queues": {summary: "Look at the queues", description: "A few seconds old at most; see as_of.",
+			ok: map[int]object{200: answer("Every queue.", "QueueList")}, problems: []int{503}},
+		"POST /v1/queues/:name/pause": {summary: "Pause a queue", description: "Its jobs are accepted and wait; those that run go on. Repeating it changes nothing.",
+			ok: map[int]object{200: answer("The queue.", "Queue")}, problems: []int{400, 404, 413, 415, 503}},
+		"POST /v1/queues/:name/resume": {summary: "Resume a queue", description: "Repeating it changes nothing.",
+			ok: map[int]object{200: answer("The queue.", "Queue")}, problems: []int{400, 404, 413, 415, 503}},
 	}
 }
 
@@ -133,10 +181,8 @@ func otherOperations() map[string]operation {
 	return map[string]operation{
 		"GET /v1/task-types":       {summary: "List task types", ok: map[int]object{200: answer("All of them.", "TaskTypeList")}},
 		"GET /v1/task-types/:type": {summary: "Read a task type", ok: map[int]object{200: answer("The type.", "TaskType")}, problems: []int{404}},
-		"GET /v1/queues": {summary: "Look at the queues", description: "A few seconds old at most; see as_of.",
-			ok: map[int]object{200: answer("Every queue.", "QueueList")}, problems: []int{503}},
-		"GET /v1/workers": {summary: "Look at the live processes", ok: map[int]object{200: answer("Every process.", "WorkerList")}, problems: []int{503}},
-		"GET /v1/session": {summary: "Find out who you are", ok: map[int]object{200: answer("The caller.", "Session")}, problems: []int{401}},
+		"GET /v1/workers":          {summary: "Look at the live processes", ok: map[int]object{200: answer("Every process.", "WorkerList")}, problems: []int{503}},
+		"GET /v1/session":          {summary: "Find out who you are", ok: map[int]object{200: answer("The caller.", "Session")}, problems: []int{401}},
 		"POST /v1/session": {summary: "Sign a browser in", description: "With the key in the body or in the Authorization header. Sets a cookie that lasts 12 h.",
 			body: jsonOf("SessionRequest"), bodyOptional: true, ok: map[int]object{200: answer("The caller.", "Session")}, problems: []int{400, 401, 415, 422}},
 		"DELETE /v1/session": {summary: "Sign a browser out", ok: map[int]object{204: empty("Signed out.")}},

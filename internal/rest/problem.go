@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"sync"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -25,6 +27,7 @@ type problem struct {
 	Instance string                `json:"instance"` // the request id
 	Code     millrace.Code         `json:"code"`
 	Errors   []millrace.FieldError `json:"errors,omitempty"`
+	Job      string                `json:"job,omitempty"` // that has the unique key
 }
 
 // answers says how each kind of error looks from outside.
@@ -59,6 +62,9 @@ func (s *Server) fail(err error, c echo.Context) {
 	p.Instance = requestID(c)
 	s.report(c, p.Status, err)
 	h := c.Response().Header()
+	if p.Job != "" {
+		h.Set("Location", jobURL(p.Job))
+	}
 	switch e.Kind {
 	case millrace.Limited, millrace.Unavailable:
 		h.Set("Retry-After", strconv.Itoa(cmp.Or(e.RetryAfter, defaultRetryAfter)))
@@ -86,12 +92,39 @@ func (s *Server) report(c echo.Context, status int, err error) {
 	switch {
 	case c.Request().Context().Err() != nil: // the client left; nobody hears the answer
 	case status == http.StatusServiceUnavailable:
-		level = slog.LevelWarn
+		if s.outages.begins(classify(err).Detail, time.Now()) {
+			level = slog.LevelWarn
+		}
 	case status >= 500:
 		level = slog.LevelError
 	}
 	s.Log.Log(c.Request().Context(), level, "request refused",
 		"request_id", requestID(c), "method", c.Request().Method, "route", c.Path(), "status", status, "error", err)
+}
+
+// outages remembers why requests were refused with 503, so that the log has one line for each time that something is down and not one for each
+// request.
+type outages struct {
+	mu   sync.Mutex
+	last map[string]time.Time // by detail, of which there are few: they are constants of the product
+}
+
+// quietAfter is how long nothing may have been refused for a reason before the next refusal is news again.
+const (
+	quietAfter = 30 * time.Second
+	maxOutages = 64
+)
+
+// begins says whether a refusal is the first of its kind for a while.
+func (o *outages) begins(detail string, now time.Time) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.last == nil || len(o.last) > maxOutages {
+		o.last = make(map[string]time.Time)
+	}
+	last, seen := o.last[detail]
+	o.last[detail] = now
+	return !seen || now.Sub(last) > quietAfter
 }
 
 func problemOf(err error) (problem, *millrace.Error) {
@@ -100,6 +133,9 @@ func problemOf(err error) (problem, *millrace.Error) {
 	code := cmp.Or(e.Code, a.code)
 	p := problem{
 		Type: "urn:millrace:problem:" + string(code), Title: a.title, Status: a.status, Detail: e.Detail, Code: code, Errors: e.Fields,
+	}
+	if held, ok := errors.AsType[*store.HeldError](err); ok {
+		p.Job = held.Job
 	}
 	if e.Code == methodNotAllowed {
 		p.Status, p.Title = http.StatusMethodNotAllowed, "Method not allowed"

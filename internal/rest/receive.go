@@ -78,7 +78,8 @@ func (s *Server) uploadTooLarge() error {
 }
 
 // publish makes a file of what was received: its bytes durable first, its row after. Bytes that the tenant has already are not kept twice.
-func (s *Server) publish(ctx context.Context, owner string, r *received) (millrace.File, error) {
+// With an idempotency key, which may be nil, a file that was made under it before is no file of this call: *store.ReplayedError.
+func (s *Server) publish(ctx context.Context, owner string, r *received, signed *requestKey) (millrace.File, error) {
 	defer r.drop()
 	sum, size := r.blob.Sum()
 	key, known, err := s.Ledger.TakeBlob(ctx, owner, sum)
@@ -96,7 +97,7 @@ func (s *Server) publish(ctx context.Context, owner string, r *received) (millra
 		ContentType: media.ContentType(r.head), Blob: key, CreatedAt: now, ExpiresAt: now.Add(s.Limits.Unused),
 	}
 	// When this fails the bytes are an orphan that the collector finds. Removing them here could take them from a row whose commit was not heard.
-	return f, fromLedger(s.Ledger.CreateFile(ctx, f, nil))
+	return f, fromLedger(s.Ledger.CreateFile(ctx, f, s.fileKey(signed, f)))
 }
 
 // detached is the context of what must be finished once it has begun.

@@ -29,12 +29,20 @@ func (s *Server) recycle(b *bytes.Buffer) {
 func respond[T any](s *Server, c echo.Context, status int, v T) error {
 	b := s.buffer()
 	defer s.recycle(b)
+	if err := encode(b, v); err != nil {
+		return err
+	}
+	return s.respondBytes(c, status, "application/json", b.Bytes())
+}
+
+// encode writes v as the API writes JSON.
+func encode[T any](b *bytes.Buffer, v T) error {
 	enc := json.NewEncoder(b)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(v); err != nil {
 		return fmt.Errorf("encode the answer: %w", err)
 	}
-	return s.respondBytes(c, status, "application/json", b.Bytes())
+	return nil
 }
 
 // respondBytes answers with body. A client must take a long one in time; a short one fits into the kernel's buffers.

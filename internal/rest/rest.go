@@ -30,13 +30,18 @@ type Dispatcher interface {
 	Check(spec dispatch.Spec) error // what Submit would refuse in the request itself
 	Submit(ctx context.Context, spec dispatch.Spec) (*millrace.Job, error)
 	Cancel(ctx context.Context, tenant, id string) (*millrace.Job, error)
-	Retry(ctx context.Context, tenant, id string) (*millrace.Job, error)
+	Batch(tenant string, n int) *dispatch.Batch
+	Retry(ctx context.Context, tenant, id string, key *dispatch.Key) (*millrace.Job, error)
+	PauseQueue(ctx context.Context, queue string, paused bool) error
 	Delete(ctx context.Context, tenant, id string) error
 }
 
-// Ledger is what the API reads, and where it writes files. Changes to jobs go through the Dispatcher.
+// Ledger is what the API reads, and where it writes files and schedules. Changes to jobs and queues go through the Dispatcher.
 type Ledger interface {
 	store.Files
+	store.Keys
+	store.Schedules
+	PausedQueues(ctx context.Context) ([]string, error)
 	Job(ctx context.Context, tenant, id string) (*millrace.Job, error)
 	List(ctx context.Context, tenant string, f store.JobFilter) ([]*millrace.Job, error)
 	Workers(ctx context.Context) ([]millrace.Worker, error)
@@ -94,6 +99,8 @@ type Config struct {
 // Limits bound what one request may take. Zero fields mean the defaults of the contract.
 type Limits struct {
 	Body       int64         // bytes of a JSON body; 0: 1 MiB
+	Batch      int64         // bytes of a batch of jobs; 0: 16 MiB
+	Batches    int64         // bytes that all batches of this process may take in memory; 0: 96 MiB
 	Upload     int64         // bytes of a request that carries files; 0: 10 GiB
 	Wait       time.Duration // longest ?wait=; 0: 60 s
 	Streams    int           // SSE streams of this process; 0: 1,000
@@ -108,6 +115,8 @@ type Limits struct {
 
 func (l Limits) withDefaults() Limits {
 	fill(&l.Body, 1<<20)
+	fill(&l.Batch, 16<<20)
+	fill(&l.Batches, 96<<20)
 	fill(&l.Upload, 10<<30)
 	fill(&l.Wait, time.Minute)
 	fill(&l.Streams, 1000)
@@ -140,6 +149,8 @@ type Server struct {
 	docsCSP  string
 	queues   queueCache
 	ready    readiness
+	batches  batchBudget
+	outages  outages
 	buffers  sync.Pool // of *bytes.Buffer: request bodies and answers
 	chunks   sync.Pool // of *[]byte: uploads
 	streams  atomic.Int64
@@ -156,7 +167,7 @@ func New(c Config) (*Server, error) {
 	c.Limits = c.Limits.withDefaults()
 	fill(&c.Drain.Delay, 300*time.Millisecond)
 	fill(&c.Drain.Timeout, 20*time.Second)
-	s := &Server{Config: c, guard: newGuard(c), closing: make(chan struct{})}
+	s := &Server{Config: c, guard: newGuard(c), closing: make(chan struct{}), batches: batchBudget{size: c.Limits.Batches}}
 	s.buffers.New = newBuffer
 	s.chunks.New = newChunk
 	var err error

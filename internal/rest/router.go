@@ -11,7 +11,6 @@ import (
 
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/internal/auth"
-	"github.com/millrace/millrace/internal/jobspec"
 )
 
 // router hangs the table into Echo. What every request goes through, in order: observe (id, log, metrics, errors, panics), protect (headers,
@@ -61,12 +60,8 @@ func (s *Server) admit(r route) echo.HandlerFunc {
 	}
 }
 
-// refuseUnknown refuses query parameters that a route does not take, as a misspelt filter must not silently select everything, and the header
-// that a later release brings.
+// refuseUnknown refuses query parameters that a route does not take, as a misspelt filter must not silently select everything.
 func refuseUnknown(r *http.Request, allowed []string) error {
-	if r.Header.Get("Idempotency-Key") != "" && r.Method == http.MethodPost {
-		return jobspec.NotAvailable("/headers/Idempotency-Key", "idempotency keys")
-	}
 	if r.URL.RawQuery == "" {
 		return nil
 	}

@@ -34,6 +34,7 @@ func (s *Server) routes() []route {
 		{"DELETE", "/v1/files/:id", write, s.deleteFile, nil, false},
 
 		{"POST", "/v1/jobs", write, s.createJob, []string{"wait"}, false},
+		{"POST", "/v1/jobs/batch", write, s.createBatch, nil, false},
 		{"GET", "/v1/jobs", read, s.listJobs, []string{"limit", "cursor", "state", "type", "tag", "created_after", "created_before"}, false},
 		{"GET", "/v1/jobs/:id", read, s.getJob, []string{"wait"}, false},
 		{"GET", "/v1/jobs/:id/events", read, s.jobEvents, nil, false},
@@ -43,9 +44,16 @@ func (s *Server) routes() []route {
 		{"POST", "/v1/jobs/:id/retry", write, s.retryJob, nil, false},
 		{"DELETE", "/v1/jobs/:id", write, s.deleteJob, nil, false},
 
+		{"GET", "/v1/schedules", read, s.listSchedules, []string{"limit", "cursor"}, false},
+		{"GET", "/v1/schedules/:name", read, s.getSchedule, nil, false},
+		{"PUT", "/v1/schedules/:name", write, s.putSchedule, nil, false},
+		{"DELETE", "/v1/schedules/:name", write, s.deleteSchedule, nil, false},
+
 		{"GET", "/v1/task-types", read, s.listTypes, nil, false},
 		{"GET", "/v1/task-types/:type", read, s.getType, nil, false},
 		{"GET", "/v1/queues", read, s.listQueues, nil, false},
+		{"POST", "/v1/queues/:name/pause", admin, s.pauseQueue, nil, false},
+		{"POST", "/v1/queues/:name/resume", admin, s.resumeQueue, nil, false},
 		{"GET", "/v1/workers", admin, s.listWorkers, nil, false},
 
 		{"GET", "/v1/session", open, s.getSession, nil, false},
@@ -58,10 +66,7 @@ func (s *Server) routes() []route {
 		{"GET", "/openapi.json", open, s.getOpenAPI, nil, false},
 		{"GET", "/docs", open, s.getDocs, nil, false},
 
-		{"POST", "/v1/jobs/batch", write, later, nil, true},
 		{"GET", "/v1/jobs/:id/deliveries", read, later, nil, true},
-		{"POST", "/v1/queues/:name/pause", admin, later, nil, true},
-		{"POST", "/v1/queues/:name/resume", admin, later, nil, true},
 		{"POST", "/v1/uploads", write, later, nil, true},
 		{"OPTIONS", "/v1/uploads", write, later, nil, true},
 		{"HEAD", "/v1/uploads/:id", write, later, nil, true},
@@ -70,10 +75,6 @@ func (s *Server) routes() []route {
 		{"GET", "/v1/presets/:name", read, later, nil, true},
 		{"PUT", "/v1/presets/:name", write, later, nil, true},
 		{"DELETE", "/v1/presets/:name", write, later, nil, true},
-		{"GET", "/v1/schedules", read, later, nil, true},
-		{"GET", "/v1/schedules/:name", read, later, nil, true},
-		{"PUT", "/v1/schedules/:name", write, later, nil, true},
-		{"DELETE", "/v1/schedules/:name", write, later, nil, true},
 		{"GET", "/v1/keys", admin, later, nil, true},
 		{"POST", "/v1/keys", admin, later, nil, true},
 		{"DELETE", "/v1/keys/:id", admin, later, nil, true},

@@ -16,22 +16,46 @@ func (s *Server) createJob(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	key, err := keyOf(c.Request())
+	if err != nil {
+		return err
+	}
 	if mediaType(c.Request()) == "multipart/form-data" {
-		return s.createJobFromForm(c, wait)
+		return s.createJobFromForm(c, key, wait)
 	}
 	var req jobspec.Request
-	if err := decode(s, c, &req); err != nil {
+	if err := s.decodeSigned(c, key, &req); err != nil {
+		return err
+	}
+	if done, err := s.replayed(c, key, wait); done {
 		return err
 	}
 	spec, err := req.Spec(tenant(c))
 	if err != nil {
 		return err
 	}
+	spec.Key = s.dispatchKey(key)
 	job, err := s.Dispatcher.Submit(c.Request().Context(), spec)
 	if err != nil {
-		return fromLedger(err)
+		return s.raced(c, key, err, wait)
 	}
 	return s.accepted(c, job, wait)
+}
+
+// decodeSigned reads a job from the body, which is what its idempotency key stands for.
+func (s *Server) decodeSigned(c echo.Context, key *requestKey, req *jobspec.Request) error {
+	b := s.buffer()
+	defer s.recycle(b) // what the request keeps was copied out by the decoder
+	if err := s.readJSON(c, b); err != nil {
+		return err
+	}
+	if err := jobspec.DecodeRequest(b.Bytes(), req); err != nil {
+		return err
+	}
+	if key != nil {
+		key.sign(c.Request(), canonical(b.Bytes()))
+	}
+	return nil
 }
 
 // accepted answers a submit: 202, or 200 when the job is final already, from the cache or because the client waited.
@@ -42,10 +66,13 @@ func (s *Server) accepted(c echo.Context, job *millrace.Job, wait time.Duration)
 			job = later
 		}
 	}
-	status := http.StatusAccepted
-	if job.State.Final() {
-		status = http.StatusOK
-	}
 	c.Response().Header().Set("Location", jobURL(job.ID))
-	return respond(s, c, status, viewJob(job))
+	return respond(s, c, acceptedStatus(job), viewJob(job))
+}
+
+func acceptedStatus(job *millrace.Job) int {
+	if job.State.Final() {
+		return http.StatusOK
+	}
+	return http.StatusAccepted
 }

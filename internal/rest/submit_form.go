@@ -38,7 +38,7 @@ func (f *jobForm) drop() {
 }
 
 // createJobFromForm stores the form's files and submits a job on them. When the job is refused the files go again.
-func (s *Server) createJobFromForm(c echo.Context, wait time.Duration) error {
+func (s *Server) createJobFromForm(c echo.Context, key *requestKey, wait time.Duration) error {
 	f := &jobForm{seen: make(map[string]bool)}
 	defer f.drop()
 	if err := s.readJobForm(c, f); err != nil {
@@ -46,6 +46,16 @@ func (s *Server) createJobFromForm(c echo.Context, wait time.Duration) error {
 	}
 	if len(f.files) > 0 && (f.req.Input != nil || f.req.Inputs != nil) {
 		return millrace.InvalidField("/file", "cannot stand beside input; give one of them")
+	}
+	if key != nil {
+		fields, err := json.Marshal(&f.req)
+		if err != nil {
+			return err
+		}
+		key.sign(c.Request(), append([][]byte{canonical(fields)}, fileParts(f.files)...)...)
+		if done, err := s.replayed(c, key, wait); done {
+			return err
+		}
 	}
 	owner := tenant(c)
 	spec, err := f.req.Spec(owner)
@@ -70,7 +80,7 @@ func (s *Server) createJobFromForm(c echo.Context, wait time.Duration) error {
 		}
 	}
 	for _, r := range f.files {
-		file, err := s.publish(ctx, owner, r)
+		file, err := s.publish(ctx, owner, r, nil)
 		if err != nil {
 			undo()
 			return err
@@ -78,10 +88,11 @@ func (s *Server) createJobFromForm(c echo.Context, wait time.Duration) error {
 		stored = append(stored, file)
 		spec.Inputs = append(spec.Inputs, millrace.Input{File: file.ID})
 	}
+	spec.Key = s.dispatchKey(key)
 	job, err := s.Dispatcher.Submit(ctx, spec)
 	if err != nil {
 		undo()
-		return fromLedger(err)
+		return s.raced(c, key, err, wait)
 	}
 	return s.accepted(c, job, wait)
 }

@@ -6,6 +6,7 @@ import (
 	"mime"
 	"mime/multipart"
 	"net/http"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -18,8 +19,11 @@ func (s *Server) createFile(c echo.Context) error {
 	if r.ContentLength > s.Limits.Upload {
 		return s.uploadTooLarge()
 	}
+	key, err := keyOf(r)
+	if err != nil {
+		return err
+	}
 	var got *received
-	var err error
 	switch t := mediaType(r); {
 	case t == "multipart/form-data":
 		got, err = s.receiveForm(c)
@@ -33,11 +37,18 @@ func (s *Server) createFile(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	defer got.drop()
+	if key != nil {
+		key.sign(r, fileParts([]*received{got})...)
+		if done, err := s.replayed(c, key, 0); done {
+			return err
+		}
+	}
 	ctx, cancel := detached(c)
 	defer cancel()
-	f, err := s.publish(ctx, tenant(c), got)
+	f, err := s.publish(ctx, tenant(c), got, key)
 	if err != nil {
-		return err
+		return s.raced(c, key, err, 0)
 	}
 	c.Response().Header().Set("Location", fileURL(f.ID))
 	return respond(s, c, http.StatusCreated, viewFile(f))
@@ -52,7 +63,7 @@ func sendable(mediaType, header string) bool {
 	case "":
 		return header == ""
 	}
-	return true
+	return strings.Contains(mediaType, "/") // net/mime lets a single word pass
 }
 
 // rawName is what the client calls a file that it sends as the body.
