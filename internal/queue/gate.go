@@ -4,18 +4,20 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/millrace/millrace/internal/batch"
 )
 
 const (
-	// gateWait bounds the wait for a free slot before one dequeue, and blockFor the wait for a token after it: asynq stamps the task's lease of
+	// roomWait bounds the wait for room before one dequeue, and blockFor the wait for a token after it: asynq stamps the task's lease of
 	// 30 s before both, so they stay short.
-	gateWait = 2 * time.Second
+	roomWait = 2 * time.Second
 	blockFor = 2 * time.Second
 	// The pause after an error of Redis: asynq itself would ask again at once.
 	firstPause = 100 * time.Millisecond
@@ -24,27 +26,48 @@ const (
 	warnEvery = 10 * time.Second
 )
 
-// gate is the Redis client that a server of asynq works with. asynq asks its queues over and over; the gate holds its dequeue script back while no
-// slot is free, and, once all queues were found empty, until a token says that there is work. So an idle server waits in Redis, not in a poll.
+// gate is the Redis client that a server of asynq works with. asynq asks its queues over and over, one task a time; the gate holds its dequeue
+// script back while there is no room, and, once all queues were found empty, until a token says that there is work. So an idle server waits in
+// Redis, not in a poll. A dequeue that it lets through it sends as often as there is room for tasks, in one round trip, and answers asynq's next
+// ones from what that brought. The scripts that end tasks share round trips, too.
 //
-// Only asynq's single processing goroutine comes through it with dequeues; everything else passes.
+// Only asynq's single processing goroutine comes through it with dequeues.
 type gate struct {
 	redis.UniversalClient
-	ctx     context.Context // ends when the server shall take nothing more
-	free    func(context.Context) error
-	wait    func(context.Context) error // for a token; nil: asynq's own interval is the pause
+	ctx     context.Context                    // ends when the server shall take nothing more
+	room    func(context.Context) (int, error) // nil: for one
+	waker   tokens                             // nil: asynq's own interval is the pause
 	queues  int
 	matches func(keys []string) bool
 	log     *slog.Logger
+	ends    *batch.Group[*redis.Cmd, struct{}] // scripts that end tasks; nil: each goes by itself
 
 	seen     chan struct{} // closed at the first dequeue recognised
 	seenOnce sync.Once
+	transit  atomic.Int64  // tasks that were taken from Redis and that no handler has yet
+	arrived  chan struct{} // tells that one has
+	held     atomic.Int64  // those of transit that asynq does not have yet either
 
-	mu     sync.Mutex
-	empty  int           // queues found empty in a row
+	// What follows is asynq's processing goroutine's.
+	lanes map[string]*lane // by the key of the pending tasks
+	empty int              // queues found empty in a row
+	woken bool             // by a token, and nothing has been found since
+
 	pause  time.Duration // before the next dequeue; doubles with each error in a row
 	warned time.Time     // when an error was logged last
 	down   bool          // one was logged since the last answer
+}
+
+// tokens tell that there is work: waker in the product.
+type tokens interface {
+	wait(ctx context.Context) (token bool, err error)
+	sweep(ctx context.Context, pipe redis.Pipeliner)
+	restore(ctx context.Context)
+}
+
+func newGate(ctx context.Context, c redis.UniversalClient, log *slog.Logger) *gate {
+	return &gate{UniversalClient: c, ctx: ctx, matches: isDequeue, log: log, seen: make(chan struct{}), arrived: make(chan struct{}, 1),
+		lanes: map[string]*lane{}}
 }
 
 // isDequeue recognises asynq's dequeue script by its keys: the pending and the paused key of one queue, then two more.
@@ -52,74 +75,148 @@ func isDequeue(keys []string) bool {
 	return len(keys) == 4 && strings.HasSuffix(keys[0], ":pending") && strings.HasSuffix(keys[1], ":paused")
 }
 
+// isEnd recognises the scripts by which asynq ends a delivery: they all begin with the active key and the leases. One that is not recognised
+// costs a round trip of its own and no more.
+func isEnd(keys []string) bool {
+	return len(keys) >= 4 && strings.HasSuffix(keys[0], ":active") && strings.HasSuffix(keys[1], ":lease")
+}
+
 // EvalSha is how asynq runs every script.
 func (g *gate) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
 	if !g.matches(keys) {
+		if g.ends != nil && isEnd(keys) {
+			return g.end(ctx, sha, keys, args)
+		}
 		return g.UniversalClient.EvalSha(ctx, sha, keys, args...)
 	}
 	g.seenOnce.Do(func() { close(g.seen) })
-	if !g.open() {
-		return redis.NewCmdResult(nil, redis.Nil) // "this queue is empty": asynq asks again, and comes here
+	l := g.lane(sha, keys, args)
+	if cmd := g.handOut(l); cmd != nil {
+		return cmd
 	}
-	cmd := g.UniversalClient.EvalSha(ctx, sha, keys, args...)
-	g.note(cmd.Err())
-	return cmd
+	return g.look(ctx, l)
 }
 
 // Eval follows when Redis does not know the script. EvalSha has done the waiting.
 func (g *gate) Eval(ctx context.Context, src string, keys []string, args ...any) *redis.Cmd {
 	cmd := g.UniversalClient.Eval(ctx, src, keys, args...)
 	if g.matches(keys) {
+		if cmd.Err() == nil {
+			g.transit.Add(1)
+		}
 		g.note(cmd.Err())
 	}
 	return cmd
 }
 
-// open waits until a dequeue makes sense; false: not now. Whatever it answers, it has either waited or the answer is yes, so that nothing spins;
-// except after the end, when asynq stops by itself within a millisecond.
-func (g *gate) open() bool {
-	g.mu.Lock()
-	pause, idle := g.pause, g.wait != nil && g.empty >= g.queues
-	g.mu.Unlock()
-	if pause > 0 && !sleep(g.ctx, pause) {
-		return false
+// end sends a script with those of other tasks that end at this time.
+func (g *gate) end(ctx context.Context, sha string, keys []string, args []any) *redis.Cmd {
+	all := make([]any, 0, 3+len(keys)+len(args))
+	all = append(all, "evalsha", sha, len(keys))
+	for _, key := range keys {
+		all = append(all, key)
 	}
-	if g.ctx.Err() != nil {
-		return false
+	cmd := redis.NewCmd(ctx, append(all, args...)...)
+	switch _, err := g.ends.Do(ctx, cmd); {
+	case errors.Is(err, batch.ErrFull), errors.Is(err, batch.ErrClosed):
+		return g.UniversalClient.EvalSha(ctx, sha, keys, args...)
+	case err != nil: // ctx has ended; the command is the group's and must not be touched
+		return redis.NewCmdResult(nil, err)
 	}
-	if g.free != nil {
-		ctx, cancel := context.WithTimeout(g.ctx, gateWait)
-		err := g.free(ctx)
-		cancel()
-		if err != nil {
-			// A gate that refuses at once, without waiting for its context, must not make asynq spin.
-			sleep(g.ctx, 10*time.Millisecond)
-			return false
-		}
+	return cmd
+}
+
+// sendEnds is the flush of such scripts.
+func (g *gate) sendEnds(ctx context.Context, cmds []*redis.Cmd) []struct{} {
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	defer cancel()
+	if len(cmds) == 1 {
+		_ = g.UniversalClient.Process(ctx, cmds[0]) // each command has its own error
+		return make([]struct{}, 1)
 	}
-	if idle {
-		err := g.wait(g.ctx)
-		g.mu.Lock()
-		g.empty = 0
-		g.mu.Unlock()
+	pipe := g.UniversalClient.Pipeline()
+	for _, cmd := range cmds {
+		_ = pipe.Process(ctx, cmd)
+	}
+	_, _ = pipe.Exec(ctx)
+	return make([]struct{}, len(cmds))
+}
+
+// begun says that a handler has got a task that the gate had taken.
+func (g *gate) begun() {
+	g.transit.Add(-1)
+	select {
+	case g.arrived <- struct{}{}:
+	default:
+	}
+}
+
+// open waits until a dequeue makes sense and says for how many tasks there is room; 0: not now. When it answers 0 it has waited, so that nothing
+// spins; except after the end, when asynq stops by itself within a millisecond.
+func (g *gate) open() int {
+	if g.pause > 0 && !sleep(g.ctx, g.pause) || g.ctx.Err() != nil {
+		return 0
+	}
+	room := g.hasRoom()
+	if room < 1 {
+		return 0
+	}
+	if g.waker != nil && g.empty >= g.queues && !g.woken {
+		token, err := g.waker.wait(g.ctx)
+		g.empty, g.woken = 0, token
 		if err != nil {
 			g.note(err)
-			return false
+			return 0
 		}
 	}
-	return g.ctx.Err() == nil
+	if g.ctx.Err() != nil {
+		return 0
+	}
+	return room
+}
+
+// empties waits until asynq has been handed everything that was taken for it. It goes on asking after the end of the context: what it is given
+// then goes back by itself.
+func (g *gate) empties(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, handBack)
+	defer cancel()
+	for g.held.Load() > 0 && sleep(ctx, time.Millisecond) {
+	}
+}
+
+// hasRoom waits for room beyond that of the tasks which are on their way to their handlers.
+func (g *gate) hasRoom() int {
+	if g.room == nil {
+		return 1
+	}
+	ctx, cancel := context.WithTimeout(g.ctx, roomWait)
+	defer cancel()
+	for {
+		n, err := g.room(ctx)
+		if err != nil {
+			sleep(g.ctx, 10*time.Millisecond) // it may have refused at once
+			return 0
+		}
+		if n -= int(g.transit.Load()); n > 0 {
+			return n
+		}
+		select {
+		case <-g.arrived:
+		case <-ctx.Done():
+			g.transit.Store(0) // what has not come for so long is nothing that asynq could read
+			return 0
+		}
+	}
 }
 
 // note keeps count of empty answers and of errors.
 func (g *gate) note(err error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	switch {
 	case errors.Is(err, redis.Nil):
 		g.empty++
 	case err == nil:
-		g.empty = 0
-	case errors.Is(err, redis.ErrNoScript) || redis.HasErrorPrefix(err, "NOSCRIPT"):
+		g.empty, g.woken = 0, false
+	case isNoScript(err):
 		return // Eval comes next
 	default:
 		g.pause = min(max(firstPause, 2*g.pause), lastPause)
@@ -136,6 +233,10 @@ func (g *gate) note(err error) {
 	}
 }
 
+func isNoScript(err error) bool {
+	return errors.Is(err, redis.ErrNoScript) || redis.HasErrorPrefix(err, "NOSCRIPT")
+}
+
 // sleep pauses for d; false when ctx ended it.
 func sleep(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
@@ -146,54 +247,4 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	case <-ctx.Done():
 		return false
 	}
-}
-
-// waker waits for tokens on behalf of one server.
-type waker struct {
-	redis     redis.UniversalClient
-	pool, own string // keys
-}
-
-// wait blocks in Redis until a token comes, release is called, or blockFor has passed; the last two are no error.
-func (w *waker) wait(end context.Context) error {
-	// Not derived from end: go-redis does not watch for a cancel while it reads, and release ends the wait sooner than a broken connection.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(end), blockFor+ioTimeout)
-	defer cancel()
-	got, err := w.redis.BRPop(ctx, blockFor, w.own, w.pool).Result()
-	if errors.Is(err, redis.Nil) {
-		return nil
-	}
-	if err == nil && end.Err() != nil && slices.Contains(got[:1], w.pool) {
-		// The token was for a server that takes work; this one has just ended.
-		err = w.redis.LPush(ctx, w.pool, "1").Err()
-	}
-	return err
-}
-
-// release ends a wait of this server, also one that is only about to begin.
-func (w *waker) release(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, ioTimeout)
-	defer cancel()
-	pipe := w.redis.Pipeline()
-	pipe.LPush(ctx, w.own, "1")
-	pipe.Expire(ctx, w.own, time.Minute)
-	_, _ = pipe.Exec(ctx) // without Redis the wait has ended, too
-}
-
-// test says whether tokens work here. Only a refusal by Redis itself counts against: a server that is away now may be back.
-func (w *waker) test(ctx context.Context) error {
-	if err := w.redis.LPush(ctx, w.own, "1").Err(); err != nil {
-		return refusal(err)
-	}
-	if err := w.redis.BRPop(ctx, blockFor, w.own, w.pool).Err(); err != nil && !errors.Is(err, redis.Nil) {
-		return refusal(err)
-	}
-	return nil
-}
-
-func refusal(err error) error {
-	if _, refused := errors.AsType[redis.Error](err); refused {
-		return err
-	}
-	return nil
 }

@@ -8,12 +8,21 @@ import (
 )
 
 // newGateForTest is a gate over a client, without a server of asynq.
-func newGateForTest(ctx context.Context, c redis.UniversalClient, free, wait func(context.Context) error) redis.UniversalClient {
-	return &gate{
-		UniversalClient: c, ctx: ctx, free: free, wait: wait, queues: 3,
-		matches: isDequeue, log: slog.New(slog.DiscardHandler), seen: make(chan struct{}),
+func newGateForTest(ctx context.Context, c redis.UniversalClient, room func(context.Context) (int, error), wait func(context.Context) error) redis.UniversalClient {
+	g := newGate(ctx, c, slog.New(slog.DiscardHandler))
+	g.room, g.queues = room, 3
+	if wait != nil {
+		g.waker = waitOnly(wait)
 	}
+	return g
 }
+
+// waitOnly is tokens of which none ever lies about.
+type waitOnly func(context.Context) error
+
+func (w waitOnly) wait(ctx context.Context) (bool, error) { return false, w(ctx) }
+func (waitOnly) sweep(context.Context, redis.Pipeliner)   {}
+func (waitOnly) restore(context.Context)                  {}
 
 // ServeUnrecognised is Serve with a version of asynq whose dequeue the gate does not know.
 func (q *Queue) ServeUnrecognised(ctx context.Context, cfg ServeConfig) (again bool, err error) {

@@ -13,6 +13,7 @@ import (
 	"github.com/hibiken/asynq"
 
 	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/internal/batch"
 )
 
 const (
@@ -33,10 +34,10 @@ const (
 // ServeConfig is one pool of a worker process.
 type ServeConfig struct {
 	Pool  millrace.Pool // one of millrace.Pools, or Quarantine
-	Slots int           // tasks at the same time
-	// Gate waits until the process has room for one more task of this pool, or ctx ends, which it answers with an error. Nothing is taken from
-	// Redis before it answers nil. nil: there is always room.
-	Gate func(ctx context.Context) error
+	Slots int           // handlers at the same time
+	// Room waits until the process has room for more tasks of this pool and says for how many, or ctx ends, which it answers with an error. It
+	// need not know of those that were taken from Redis and have not come to their handlers yet. nil: tasks are taken one by one.
+	Room func(ctx context.Context) (int, error)
 	// Handler works one task. It returns nil once the ledger has the word, Final(err) for a failure to show on the dashboard, and any other error
 	// only when the ledger was out of reach: then the task comes again, and at once after ErrEnded. Its context is not asynq's: it ends only when
 	// Drain is over.
@@ -94,13 +95,12 @@ func (q *Queue) newServer(ctx context.Context, cfg ServeConfig, w *waker, log *s
 	// What runs is ended by this server alone, after the drain: not by ctx, nor by asynq, whose context ends with a lease or a click.
 	s.handlers, s.end = context.WithCancel(context.WithoutCancel(ctx))
 	weights := weightsOf(cfg.Pool)
-	s.gate = &gate{
-		UniversalClient: q.redis, ctx: s.ctx, free: cfg.Gate, queues: len(weights),
-		matches: isDequeue, log: log, seen: make(chan struct{}),
-	}
+	s.gate = newGate(s.ctx, q.redis, log)
+	s.gate.room, s.gate.queues = cfg.Room, len(weights)
+	s.gate.ends = batch.New(batch.Config{Workers: 2, MaxItems: 128, QueueLen: 1024}, s.gate.sendEnds)
 	interval := pollInterval
 	if w != nil {
-		s.gate.wait, interval = w.wait, wakeInterval
+		s.gate.waker, interval = w, wakeInterval
 	}
 	s.asynq = asynq.NewServerFromRedisClient(s.gate, asynq.Config{
 		Concurrency:              cfg.Slots,
@@ -139,9 +139,11 @@ func (s *server) drain() time.Duration { return cmp.Or(s.cfg.Drain, 30*time.Seco
 func (s *server) run() (again bool, err error) {
 	defer s.end()
 	defer s.stop()
-	var giving sync.WaitGroup
-	giving.Go(s.giver.run)
-	defer giving.Wait()
+	var helpers sync.WaitGroup
+	helpers.Go(s.giver.run)
+	helpers.Go(func() { _ = s.gate.ends.Run(context.Background()) }) // ends by Close; its one error is a second Run
+	defer helpers.Wait()
+	defer s.gate.ends.Close()
 	defer close(s.giver.tasks)
 	if err := s.asynq.Start(asynq.HandlerFunc(s.handle)); err != nil {
 		return false, err
@@ -169,6 +171,7 @@ func (s *server) shutdown() {
 	if s.waker != nil {
 		s.waker.release(context.WithoutCancel(s.ctx))
 	}
+	s.gate.empties(context.WithoutCancel(s.ctx))
 	s.asynq.Stop()
 	timer := time.AfterFunc(s.drain(), s.end)
 	s.asynq.Shutdown()
@@ -176,6 +179,7 @@ func (s *server) shutdown() {
 }
 
 func (s *server) handle(ctx context.Context, t *asynq.Task) error {
+	s.gate.begun()
 	job, fence, err := parsePayload(t.Payload())
 	if err != nil {
 		return Final(err)

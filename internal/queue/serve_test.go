@@ -77,13 +77,13 @@ func TestGateHoldsTasksBack(t *testing.T) {
 		var g got
 		serve(t, q, queue.ServeConfig{
 			Pool: millrace.IO, Slots: 4, Handler: g.handle,
-			Gate: func(ctx context.Context) error {
+			Room: func(ctx context.Context) (int, error) {
 				asked <- struct{}{}
 				select {
 				case <-room:
-					return nil
+					return 1, nil
 				case <-ctx.Done():
-					return ctx.Err()
+					return 0, ctx.Err()
 				}
 			},
 		})
@@ -386,13 +386,13 @@ func TestServeWantsItsConfig(t *testing.T) {
 // TestGateNeverSpins lets asynq's loop run against a gate whose every part fails at once.
 func TestGateNeverSpins(t *testing.T) {
 	t.Parallel()
-	refuse := func(context.Context) error { return errors.New("no") }
 	for _, tt := range []struct {
-		name       string
-		free, wait func(context.Context) error
+		name string
+		room func(context.Context) (int, error)
+		wait func(context.Context) error
 	}{
-		{"no room", refuse, nil},
-		{"no waiting", nil, refuse},
+		{"no room", func(context.Context) (int, error) { return 0, errors.New("no") }, nil},
+		{"no waiting", nil, func(context.Context) error { return errors.New("no") }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -401,7 +401,7 @@ func TestGateNeverSpins(t *testing.T) {
 			client.AddHook(&c)
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 			defer cancel()
-			g := queue.GateForTest(ctx, client, tt.free, tt.wait)
+			g := queue.GateForTest(ctx, client, tt.room, tt.wait)
 			calls := 0
 			keys := []string{"asynq:{x}:pending", "asynq:{x}:paused", "asynq:{x}:active", "asynq:{x}:lease"}
 			for ctx.Err() == nil {

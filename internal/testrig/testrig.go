@@ -30,11 +30,11 @@ type Rig struct {
 	Blobs  blob.Store
 	Log    *slog.Logger
 
-	t *testing.T
+	t testing.TB
 }
 
 // New makes the stores.
-func New(t *testing.T) *Rig {
+func New(t testing.TB) *Rig {
 	t.Helper()
 	dir := t.TempDir()
 	r := &Rig{t: t, Log: slog.New(slog.DiscardHandler)}
@@ -142,7 +142,7 @@ func (r *Rig) Await(id, what string, fits func(*millrace.Job) bool) *millrace.Jo
 }
 
 // Eventually polls until done answers true, for half a minute.
-func Eventually(t *testing.T, what string, done func() bool) {
+func Eventually(t testing.TB, what string, done func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/millrace/millrace"
@@ -27,25 +28,27 @@ type attempt struct {
 	inputs   []millrace.File
 	host     *host
 	cancel   context.CancelCauseFunc
-	deadline time.Time // the job's, by this machine's clock, which only its difference to the claim's time went into; zero: none
+	returned atomic.Bool // the handler has
+	deadline time.Time   // the job's, by this machine's clock, which only its difference to the claim's time went into; zero: none
 }
+
+// claim is how the ledger knows the attempt.
+func (a *attempt) claim() store.Delivery { return store.Delivery{Job: a.job.ID, Fence: a.job.Fence} }
 
 // handle is what the queue calls for a delivery. It answers nil once the ledger has the word, an error only when it could not be asked.
 func (w *Worker) handle(ctx context.Context, s *slots, t queue.Task) error {
+	place := s.enter()
+	defer place.leave()
 	typ, ok := w.Types.Get(t.Type)
 	if !ok {
 		return fmt.Errorf("task type %s is not known to this version; a newer worker must take it", t.Type)
 	}
-	if err := s.sem.Acquire(ctx, 1); err != nil {
-		return queue.ErrEnded
-	}
-	defer s.sem.Release(1)
 	fault.Point(fault.Delivered)
 	claimed, err := w.claim(ctx, store.Delivery{Job: t.Job, Fence: t.Fence})
 	if err != nil || claimed.Job == nil {
 		return err
 	}
-	return w.attempt(typ, claimed)
+	return w.attempt(place, typ, claimed)
 }
 
 type claimAnswer struct {
@@ -92,8 +95,9 @@ func (w *Worker) claimGroup(ctx context.Context, group []store.Delivery) []claim
 	return answers
 }
 
-// attempt runs the handler and records how it ended. The queue hears of a final failure, so that its dashboard shows it.
-func (w *Worker) attempt(typ tasks.Type, c store.Claimed) error {
+// attempt runs the handler and records how it ended. Its slot is free again as soon as the handler has returned and its outputs are published: the
+// outcome goes to the ledger in a group with others. The queue hears of a final failure, so that its dashboard shows it.
+func (w *Worker) attempt(p *place, typ tasks.Type, c store.Claimed) error {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	a := &attempt{job: c.Job, inputs: c.Inputs, cancel: cancel}
@@ -105,23 +109,15 @@ func (w *Worker) attempt(typ tasks.Type, c store.Claimed) error {
 		return nil
 	}
 	defer w.remove(a)
-	w.event(notify.Event{Tenant: c.Job.Tenant, Job: c.Job.ID, State: millrace.Running})
+	w.news.add(notify.Event{Tenant: c.Job.Tenant, Job: c.Job.ID, State: millrace.Running})
 
-	ctx, stop := a.limit(ctx)
-	defer stop()
-	watched := context.AfterFunc(ctx, func() { w.watchStuck(a, context.Cause(ctx)) })
-	defer watched()
-
-	fault.For(fault.Claimed, c.Job.Tags)
-	result, err := a.run(ctx, typ)
+	var result json.RawMessage
 	var outputs []store.NewOutput
+	err := p.start(ctx)
 	if err == nil {
-		outputs, err = a.host.publish(ctx)
+		result, outputs, err = w.work(ctx, a, typ)
 	}
-	if cause := context.Cause(ctx); err != nil && cause != nil {
-		err = cause
-	}
-	fault.Point(fault.Published)
+	p.stop()
 	o := w.outcome(a, result, outputs, err)
 	if o == nil {
 		a.host.discard(true)
@@ -137,14 +133,28 @@ func (w *Worker) attempt(typ tasks.Type, c store.Claimed) error {
 		// When nobody knows whether the outcome was committed, the published bytes may be the job's: the collector decides.
 		a.host.discard(known)
 	}
-	if !won {
-		return nil
-	}
-	w.event(notify.Event{Tenant: o.Tenant, Job: o.Job, State: stateAfter(o.Kind)})
-	if o.Kind == store.OutcomeFailed {
+	if won && o.Kind == store.OutcomeFailed {
 		return queue.Final(errors.New(o.Error.Message))
 	}
 	return nil
+}
+
+// work runs the handler within its time and publishes its outputs.
+func (w *Worker) work(ctx context.Context, a *attempt, typ tasks.Type) (result json.RawMessage, outputs []store.NewOutput, err error) {
+	ctx, stop := a.limit(ctx)
+	defer stop()
+	watched := context.AfterFunc(ctx, func() { w.watchStuck(a, context.Cause(ctx)) })
+	defer watched()
+	fault.For(fault.Claimed, a.job.Tags)
+	if result, err = a.run(ctx, typ); err == nil {
+		outputs, err = a.host.publish(ctx)
+	}
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		err = cause
+	}
+	fault.Point(fault.Published)
+	a.returned.Store(true)
+	return result, outputs, err
 }
 
 // limit ends the attempt's context at its timeout or at the job's deadline, whichever comes first.
@@ -181,7 +191,7 @@ func (w *Worker) watchStuck(a *attempt, cause error) {
 	defer deadline.Stop()
 	look := time.NewTicker(time.Second)
 	defer look.Stop()
-	for w.holds(a) {
+	for !a.returned.Load() {
 		select {
 		case <-look.C:
 			continue
@@ -202,23 +212,14 @@ func (w *Worker) watchStuck(a *attempt, cause error) {
 	}
 }
 
-func (w *Worker) holds(a *attempt) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	_, ok := w.attempts[a]
-	return ok
-}
-
 // add notes the attempt, unless it runs here already: a delivery that comes twice is claimed twice by the same process, as after a lost answer.
 func (w *Worker) add(a *attempt) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for other := range w.attempts {
-		if other.job.ID == a.job.ID && other.job.Fence == a.job.Fence {
-			return false
-		}
+	if _, runs := w.attempts[a.claim()]; runs {
+		return false
 	}
-	w.attempts[a] = struct{}{}
+	w.attempts[a.claim()] = a
 	if w.over {
 		a.cancel(errShutdown)
 	}
@@ -228,7 +229,7 @@ func (w *Worker) add(a *attempt) bool {
 func (w *Worker) remove(a *attempt) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	delete(w.attempts, a)
+	delete(w.attempts, a.claim())
 }
 
 func (w *Worker) drains() bool {
@@ -279,12 +280,15 @@ func (w *Worker) finishGroup(ctx context.Context, group []store.Outcome) []outco
 		}
 		return answers
 	}
-	for i := range answers {
+	ended := make([]notify.Event, 0, len(group))
+	for i, o := range group {
 		answers[i].err = err
-		if err == nil {
-			answers[i].won = won[i]
+		if err == nil && won[i] {
+			answers[i].won = true
+			ended = append(ended, notify.Event{Tenant: o.Tenant, Job: o.Job, State: stateAfter(o.Kind)})
 		}
 	}
+	w.news.end(ended)
 	return answers
 }
 

@@ -32,7 +32,8 @@ type host struct {
 	told     time.Time // when watchers heard last
 }
 
-func newHost(w *Worker, job *millrace.Job) *host { return &host{worker: w, job: job} }
+// newHost makes a host at the beginning of an attempt. Watchers hear of that, so of the progress they hear a while after.
+func newHost(w *Worker, job *millrace.Job) *host { return &host{worker: w, job: job, told: time.Now()} }
 
 // Open opens an input; its reads fail once ctx has ended.
 func (h *host) Open(ctx context.Context, file millrace.File) (tasks.InputFile, error) {
@@ -179,7 +180,7 @@ func (h *host) Progress(p millrace.Progress) {
 	h.progress, h.dirty = p, true
 	if now := time.Now(); now.Sub(h.told) >= publishEvery {
 		h.told = now
-		h.worker.event(notify.Event{Tenant: h.job.Tenant, Job: h.job.ID, State: millrace.Running, Progress: &p})
+		h.worker.news.add(notify.Event{Tenant: h.job.Tenant, Job: h.job.ID, State: millrace.Running, Progress: &p})
 	}
 }
 

@@ -147,7 +147,7 @@ func (w *Worker) status() store.Beat {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	b.Worker = w.id
-	for a := range w.attempts {
+	for _, a := range w.attempts {
 		b.Running = append(b.Running, store.Holding{Job: a.job.ID, Fence: a.job.Fence, Progress: a.host.news()})
 	}
 	return b
@@ -160,10 +160,8 @@ func (w *Worker) stopSome(deliveries []store.Delivery, cause error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, d := range deliveries {
-		for a := range w.attempts {
-			if a.job.ID == d.Job && a.job.Fence == d.Fence {
-				a.cancel(cause)
-			}
+		if a := w.attempts[d]; a != nil {
+			a.cancel(cause)
 		}
 	}
 }
@@ -173,7 +171,7 @@ func (w *Worker) stopSome(deliveries []store.Delivery, cause error) {
 func (w *Worker) Cancel(job string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for a := range w.attempts {
+	for _, a := range w.attempts {
 		if a.job.ID == job {
 			a.cancel(errCanceled)
 		}

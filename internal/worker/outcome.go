@@ -24,7 +24,7 @@ func (w *Worker) outcome(a *attempt, result json.RawMessage, outputs []store.New
 	case errors.Is(err, errCanceled):
 		o.Kind, o.Attempt = store.OutcomeCanceled, millrace.AttemptCanceled
 		o.Error = &millrace.JobError{Code: millrace.CodeCanceled, Message: "canceled by request"}
-	case errors.Is(err, errShutdown):
+	case errors.Is(err, errShutdown), errors.Is(err, errCrowded):
 		o.Kind, o.Attempt = store.OutcomeReleased, millrace.AttemptReleased
 	case errors.Is(err, errDeadline):
 		o.Kind, o.Attempt, o.Error = store.OutcomeFailed, millrace.AttemptTimeout, deadlineError(job, "passed before the job was done")

@@ -77,6 +77,7 @@ var (
 	errShutdown = errors.New("the worker shuts down")
 	errLost     = errors.New("the attempt belongs to another by now")
 	errDeadline = errors.New("the job's deadline has passed")
+	errCrowded  = errors.New("no slot became free")
 	errStuck    = errors.New("a handler ignored the end of its context; the process ends to free its slot")
 	errIdle     = errors.New("no job is in quarantine")
 )
@@ -88,7 +89,7 @@ type Worker struct {
 	budget   *budget
 	claims   *batch.Group[store.Delivery, claimAnswer]
 	outcomes *batch.Group[store.Outcome, outcomeAnswer]
-	events   chan notify.Event
+	news     *news
 	stuck    chan struct{}
 
 	mu       sync.Mutex // guards what follows
@@ -98,7 +99,7 @@ type Worker struct {
 	outage   int       // what the log knows of the present one: 0 nothing, 1 that beats fail, 2 that the attempts were given up
 	asked    time.Time // when Quarantine was called last
 	worked   time.Time // when something ran last, for an Alone process
-	attempts map[*attempt]struct{}
+	attempts map[store.Delivery]*attempt
 	draining bool
 	over     bool // the drain's grace is, too: an attempt that begins now ends at once
 }
@@ -114,20 +115,24 @@ func New(c Config) *Worker {
 	if c.Idle == 0 {
 		c.Idle = 30 * time.Second
 	}
-	pools := map[millrace.Pool]*slots{millrace.CPU: newSlots(c.Self.CPUSlots), millrace.IO: newSlots(c.Self.IOSlots)}
+	pools := map[millrace.Pool]*slots{millrace.CPU: newSlots(c.Self.CPUSlots, false), millrace.IO: newSlots(c.Self.IOSlots, false)}
 	if c.Alone {
-		pools = map[millrace.Pool]*slots{millrace.Quarantine: newSlots(1)}
+		pools = map[millrace.Pool]*slots{millrace.Quarantine: newSlots(1, true)}
 	}
 	w := &Worker{
 		Config:   c,
 		slots:    pools,
 		budget:   newBudget(c.Budget),
-		events:   make(chan notify.Event, 1024),
+		news:     newNews(c.Events),
 		stuck:    make(chan struct{}, 1),
-		attempts: make(map[*attempt]struct{}),
+		attempts: make(map[store.Delivery]*attempt),
 	}
-	w.claims = batch.New(batch.Config{Workers: 1, MaxItems: 64, QueueLen: 256}, w.claimGroup)
-	w.outcomes = batch.New(batch.Config{Workers: 2, MaxItems: 256, QueueLen: 1024}, w.finishGroup)
+	most := 0 // that can wait for a group
+	for _, s := range pools {
+		most += s.most()
+	}
+	w.claims = batch.New(batch.Config{Workers: 1, MaxItems: 128, QueueLen: most}, w.claimGroup)
+	w.outcomes = batch.New(batch.Config{Workers: 2, MaxItems: 256, QueueLen: 2 * most}, w.finishGroup)
 	return w
 }
 
@@ -140,7 +145,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	services, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var running errgroup.Group
-	for _, service := range []func(context.Context) error{w.claims.Run, w.outcomes.Run, w.publish, w.beat} {
+	for _, service := range []func(context.Context) error{w.claims.Run, w.outcomes.Run, w.news.run, w.beat} {
 		running.Go(func() error { return service(services) })
 	}
 	err := w.serve(ctx)
@@ -184,7 +189,7 @@ func (w *Worker) serve(ctx context.Context) error {
 
 func (w *Worker) serveConfig(pool millrace.Pool, s *slots) queue.ServeConfig {
 	return queue.ServeConfig{
-		Pool: pool, Slots: s.size, Gate: s.wait,
+		Pool: pool, Slots: s.most(), Room: s.room,
 		Handler: func(ctx context.Context, t queue.Task) error { return w.handle(ctx, s, t) },
 		Drain:   w.Grace + releaseGrace,
 	}
@@ -229,38 +234,8 @@ func (w *Worker) count() int {
 func (w *Worker) cancelAll(cause error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for a := range w.attempts {
+	for _, a := range w.attempts {
 		a.cancel(cause)
-	}
-}
-
-// publish sends events in groups: what gathers while one message is on its way leaves with the next. It returns when what was told before the
-// end has left.
-func (w *Worker) publish(ctx context.Context) error {
-	for {
-		var group []notify.Event
-		select {
-		case e := <-w.events:
-			group = append(group, e)
-		default:
-			select {
-			case e := <-w.events:
-				group = append(group, e)
-			case <-ctx.Done():
-				return nil
-			}
-		}
-		for len(w.events) > 0 && len(group) < 256 {
-			group = append(group, <-w.events)
-		}
-		w.Events.Publish(context.WithoutCancel(ctx), group)
-	}
-}
-
-func (w *Worker) event(e notify.Event) {
-	select {
-	case w.events <- e:
-	default: // a hint only
 	}
 }
 
