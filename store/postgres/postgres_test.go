@@ -24,6 +24,14 @@ func TestLedger(t *testing.T) {
 	})
 }
 
+func TestModel(t *testing.T) {
+	t.Parallel()
+	storetest.RunModel(t, func(t *testing.T) storetest.Backend {
+		dsn := testenv.Postgres(t)
+		return storetest.Backend{Ledger: open(t, dsn), Age: func(t testing.TB, d time.Duration) { age(t, dsn, d) }}
+	})
+}
+
 func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
 func open(t testing.TB, dsn string) *postgres.Ledger {

@@ -31,6 +31,16 @@ func TestConformance(t *testing.T) {
 	})
 }
 
+func TestModel(t *testing.T) {
+	t.Parallel()
+	storetest.RunModel(t, func(t *testing.T) storetest.Backend {
+		c := &clock{}
+		l, path := openLedger(t, c), socket(t)
+		serve(t, listen(t, path), l)
+		return storetest.Backend{Ledger: l, Worker: dial(t, path), Now: c.Now, Age: c.Age}
+	})
+}
+
 func TestSocketMode(t *testing.T) {
 	t.Parallel()
 	path := socket(t)
@@ -399,13 +409,13 @@ func TestUnknownMethod(t *testing.T) {
 	}
 	defer func() { _ = conn.Close() }()
 	w := bufio.NewWriter(conn)
-	for _, body := range []string{`{"id":7,"method":"fly","args":{}}`, `{"id":8,"method":"beat","args":[]}`} {
+	for _, body := range []string{"{\"id\":7,\"method\":\"fly\"}\n{}", "{\"id\":8,\"method\":\"beat\"}\n[]", `{"id":9,"method":"beat"}`} {
 		if err := errors.Join(remote.WriteFrame(w, []byte(body)), w.Flush()); err != nil {
 			t.Fatal(err)
 		}
 	}
 	r := bufio.NewReader(conn)
-	for range 2 {
+	for range 3 {
 		body, err := remote.ReadFrame(r)
 		if err != nil || !strings.Contains(string(body), `"error"`) {
 			t.Errorf("reply = %s, %v, want an error", body, err)

@@ -17,6 +17,7 @@ func finishTests() []test {
 		{"failed", testFailed},
 		{"retry", testRetryOutcome},
 		{"released", testReleased},
+		{"released for later", testReleasedLater},
 		{"timeout counts, release does not", testSpent},
 		{"put back although a cancel was asked for", testPutBackCanceled},
 		{"succeeded although a cancel was asked for", testSucceededCanceled},
@@ -123,6 +124,22 @@ func testReleased(f *fixture) {
 	again := f.claim(w, j.ID)
 	if again.Attempt != 1 || again.Starts != 2 || again.Attempts[1].N != 2 {
 		f.Errorf("second attempt = %+v", again)
+	}
+}
+
+func testReleasedLater(f *fixture) {
+	w := f.worker()
+	j := f.running(w)
+	got := f.end(j, store.OutcomeReleased, func(o *store.Outcome) { o.Delay = time.Hour })
+	if got.State != millrace.Queued || got.Attempt != 0 || got.Fence != j.Fence+1 || got.Attempts[0].Outcome != millrace.AttemptReleased {
+		f.Errorf("job = %+v", got)
+	}
+	if owed := f.owedIDs(); len(owed) != 0 {
+		f.Errorf("owed before the delay is over: %v", owed)
+	}
+	f.Age(f, 2*time.Hour)
+	if owed := f.owed(map[string]int{"cpu.normal": 10}); len(owed) != 1 || owed[0].Delivery != delivery(got) {
+		f.Errorf("owed after the delay = %+v, want the job", owed)
 	}
 }
 

@@ -17,6 +17,7 @@ func tickTests() []test {
 		{"a tick of a schedule that is gone", testTickDeleted},
 		{"a refused job is recorded", testTickRefused},
 		{"a held unique key is recorded", testTickHeld},
+		{"a job that could not even be made is recorded", testTickNotMade},
 		{"several ticks at once", testTickMany},
 		{"skipped ticks", testTickSkipped},
 		{"the last tick of all", testTickNever},
@@ -148,6 +149,21 @@ func testTickHeld(f *fixture) {
 	f.wantHeld("Tick's job", f.tick(t, true)[0], holder.ID)
 	if got := f.getSchedule("s"); got.LastJob != "" || got.LastError == "" || !got.NextRunAt.Equal(t.Next) {
 		f.Errorf("schedule = %+v, want it moved on with the error", got)
+	}
+}
+
+func testTickNotMade(f *fixture) {
+	_, t := f.dueSchedule()
+	f.tick(t, true)
+	f.Age(f, 2*time.Hour)
+	s := f.getSchedule("s")
+	f.tick(store.Tick{Version: s.Version, From: s.NextRunAt, Next: f.Now().Add(time.Hour), Last: s.NextRunAt, Refused: "unknown type"}, true)
+	got := f.getSchedule("s")
+	if got.LastJob != "" || got.LastError != "unknown type" || !got.LastRunAt.Equal(s.NextRunAt) {
+		f.Errorf("schedule = %+v, want the refusal in place of the job", got)
+	}
+	if names := f.due(10); len(names) > 0 {
+		f.Errorf("due: %v", names)
 	}
 }
 
