@@ -239,14 +239,14 @@ func exchange[R, A any](ctx context.Context, conn *connection, method string, ar
 	if err != nil {
 		return result, fmt.Errorf("%s: encode arguments: %w", method, err)
 	}
-	r, err := conn.exchange(ctx, request{Method: method, Args: raw})
+	r, err := conn.exchange(ctx, request{Method: method, args: raw})
 	if err != nil {
 		return result, fmt.Errorf("%s: %w", method, err)
 	}
 	if r.Error != "" {
 		return result, &remoteError{text: r.Error, kind: kinds()[r.Kind]}
 	}
-	if err := json.Unmarshal(r.Result, &result); err != nil {
+	if err := json.Unmarshal(r.result, &result); err != nil {
 		return result, fmt.Errorf("%s: decode answer: %w", method, err)
 	}
 	return result, nil

@@ -3,7 +3,6 @@ package remote
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"fmt"
 	"net"
 	"sync"
@@ -82,8 +81,9 @@ func (c *connection) receive() {
 	for {
 		body, err := readFrame(in)
 		var r reply
+		var result []byte
 		if err == nil {
-			err = json.Unmarshal(body, &r)
+			r, result, err = unpack[reply](body)
 		}
 		if err != nil {
 			c.end(fmt.Errorf("%w: %w", ErrDisconnected, err))
@@ -94,6 +94,7 @@ func (c *connection) receive() {
 		delete(c.waiting, r.ID)
 		c.mu.Unlock()
 		if to != nil { // else its caller has gone away
+			r.result = result
 			to <- r
 		}
 	}
@@ -112,7 +113,7 @@ func (c *connection) exchange(ctx context.Context, req request) (reply, error) {
 		defer c.mu.Unlock()
 		delete(c.waiting, req.ID)
 	}()
-	body, err := json.Marshal(req)
+	body, err := pack(req, req.args)
 	if err != nil {
 		return reply{}, err
 	}

@@ -8,7 +8,7 @@ import (
 	"io"
 )
 
-// A frame is four bytes of length, highest first, and that many bytes of JSON.
+// A frame is four bytes of length, highest first, and that many bytes: see pack.
 
 // maxFrame bounds a frame, and with it what one message can make the other side hold in memory.
 const maxFrame = 16 << 20

@@ -17,6 +17,7 @@ func FuzzFrame(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 0, 0, 0, 0, 1, 'x', 0, 0})
 	f.Add([]byte{255, 255, 255, 255, 1})
 	f.Add([]byte{0, 255, 255, 255, 1})
+	f.Add([]byte("\x00\x00\x00\x1b{\"id\":1,\"method\":\"beat\"}\n{}"))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		r := bufio.NewReader(bytes.NewReader(in))
 		var out bytes.Buffer

@@ -11,10 +11,11 @@ import (
 )
 
 func decodeRequest(body []byte) (request, error) {
-	var req request
-	if err := json.Unmarshal(body, &req); err != nil {
+	req, args, err := unpack[request](body)
+	if err != nil {
 		return request{}, fmt.Errorf("decode request: %w", err)
 	}
+	req.args = args
 	if req.ID == 0 || req.Method == "" {
 		return request{}, errors.New("request without id or method")
 	}
@@ -27,21 +28,21 @@ func (c *session) answer(ctx context.Context, req request) []byte {
 	if err == nil && len(result) > maxFrame-256 { // room for the reply around it
 		err = fmt.Errorf("answer to %s: %w", req.Method, ErrTooLarge)
 	}
-	r := reply{ID: req.ID, Result: result}
+	r := reply{ID: req.ID}
 	if err != nil {
-		r = reply{ID: req.ID, Error: err.Error(), Kind: kindOf(err)}
+		r.Error, r.Kind, result = err.Error(), kindOf(err), nil
 	}
-	body, err := json.Marshal(r)
-	if err != nil { // cannot be: the result was made by Marshal
-		body, _ = json.Marshal(reply{ID: req.ID, Error: err.Error()})
+	body, err := pack(r, result)
+	if err != nil { // cannot be: the head is a number and two strings
+		body, _ = pack(reply{ID: req.ID, Error: err.Error()}, nil)
 	}
 	return body
 }
 
-func (c *session) run(ctx context.Context, req request) (json.RawMessage, error) {
+func (c *session) run(ctx context.Context, req request) ([]byte, error) {
 	switch req.Method {
 	case methodRegister:
-		return handle(req.Args, func(w millrace.Worker) (nothing, error) {
+		return handle(req.args, func(w millrace.Worker) (nothing, error) {
 			err := c.ledger.Register(ctx, w)
 			if err == nil {
 				c.joined(w.ID)
@@ -49,21 +50,21 @@ func (c *session) run(ctx context.Context, req request) (json.RawMessage, error)
 			return nothing{}, err
 		})
 	case methodBeat:
-		return handle(req.Args, func(b store.Beat) (store.BeatReply, error) { return c.ledger.Beat(ctx, b) })
+		return handle(req.args, func(b store.Beat) (store.BeatReply, error) { return c.ledger.Beat(ctx, b) })
 	case methodClaim:
-		return handle(req.Args, func(a claimArgs) ([]claimed, error) {
+		return handle(req.args, func(a claimArgs) ([]claimed, error) {
 			got, err := c.ledger.Claim(ctx, a.Worker, a.Deliveries)
 			return packClaimed(got), err
 		})
 	case methodFinish:
-		return handle(req.Args, func(o []outcome) ([]bool, error) { return c.ledger.Finish(ctx, unpackOutcomes(o)) })
+		return handle(req.args, func(o []outcome) ([]bool, error) { return c.ledger.Finish(ctx, unpackOutcomes(o)) })
 	case methodTakeBlob:
-		return handle(req.Args, func(a blobArgs) (blobReply, error) {
+		return handle(req.args, func(a blobArgs) (blobReply, error) {
 			key, ok, err := c.ledger.TakeBlob(ctx, a.Tenant, a.SHA256)
 			return blobReply{Key: key, OK: ok}, err
 		})
 	case methodLeave:
-		return handle(req.Args, func(a workerArgs) (nothing, error) {
+		return handle(req.args, func(a workerArgs) (nothing, error) {
 			err := c.ledger.Leave(ctx, a.Worker)
 			if err == nil {
 				c.left(a.Worker)
@@ -75,7 +76,7 @@ func (c *session) run(ctx context.Context, req request) (json.RawMessage, error)
 }
 
 // handle decodes arguments, calls fn and encodes what it answers.
-func handle[A, R any](args json.RawMessage, fn func(A) (R, error)) (json.RawMessage, error) {
+func handle[A, R any](args []byte, fn func(A) (R, error)) ([]byte, error) {
 	var a A
 	if err := json.Unmarshal(args, &a); err != nil {
 		return nil, fmt.Errorf("decode arguments: %w", err)

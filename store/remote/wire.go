@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,16 +13,35 @@ import (
 
 // request is what a client sends, reply what it gets for it; replies come in any order.
 type request struct {
-	ID     uint64          `json:"id"`
-	Method string          `json:"method"`
-	Args   json.RawMessage `json:"args"`
+	ID     uint64 `json:"id"`
+	Method string `json:"method"`
+	args   []byte
 }
 
 type reply struct {
-	ID     uint64          `json:"id"`
-	Error  string          `json:"error,omitempty"` // what happened, for people
-	Kind   string          `json:"kind,omitempty"`  // which error of package store it is, "" for others
-	Result json.RawMessage `json:"result,omitempty"`
+	ID     uint64 `json:"id"`
+	Error  string `json:"error,omitempty"` // what happened, for people
+	Kind   string `json:"kind,omitempty"`  // which error of package store it is, "" for others
+	result []byte
+}
+
+// pack makes the body of a frame: the head in JSON, a line feed, which JSON in one line does not have, and the JSON of the arguments or of the
+// result. Inside the head it would be parsed twice on each side.
+func pack[H request | reply](head H, rest []byte) ([]byte, error) {
+	line, err := json.Marshal(head)
+	if err != nil {
+		return nil, err
+	}
+	body := make([]byte, 0, len(line)+1+len(rest))
+	body = append(append(body, line...), '\n')
+	return append(body, rest...), nil
+}
+
+// unpack takes the body of a frame apart.
+func unpack[H request | reply](body []byte) (head H, rest []byte, err error) {
+	line, rest, _ := bytes.Cut(body, []byte{'\n'})
+	err = json.Unmarshal(line, &head)
+	return head, rest, err
 }
 
 // The methods, by the names they have in store.WorkerLedger.
