@@ -79,6 +79,7 @@ type Dispatcher struct {
 	sends   *sender
 	window  *window
 	files   *fileIndex
+	params  paramIndex
 	ledger  *outage
 	refills *outage
 

@@ -48,7 +48,7 @@ func (d *Dispatcher) prepare(spec Spec) (tasks.Type, *millrace.Job, error) {
 	if !ok {
 		return t, nil, millrace.InvalidField("/type", "must be one of the task types in GET /v1/task-types, not %q", clip(spec.Type))
 	}
-	params, err := t.Decode(spec.Params)
+	params, err := d.params.decode(t, spec.Params)
 	if err != nil {
 		return t, nil, err
 	}

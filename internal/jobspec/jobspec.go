@@ -40,7 +40,13 @@ func DecodeRecurring(raw []byte, tenant string) (dispatch.Spec, error) {
 }
 
 // DecodeRequest reads the JSON of a job strictly, without looking at its values.
-func DecodeRequest(raw []byte, r *Request) error { return strict.Object(raw, r) }
+func DecodeRequest(raw []byte, r *Request) error {
+	if r.plain(raw) {
+		return nil
+	}
+	*r = Request{}
+	return strict.Object(raw, r)
+}
 
 // NotAvailable is the refusal of what the contract describes and this release does not have: silently ignoring it would break a promise.
 func NotAvailable(pointer, what string) error {

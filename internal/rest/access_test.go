@@ -305,7 +305,7 @@ func TestLaterCallsSaySo(t *testing.T) {
 	m := newMill(t)
 	for _, call := range []string{
 		"PUT /v1/presets/x", "POST /v1/keys", "POST /v1/token", "GET /v1/breakers",
-		"POST /v1/uploads", "OPTIONS /v1/uploads", "PATCH /v1/uploads/x", "POST /v1/backup",
+		"POST /v1/uploads", "OPTIONS /v1/uploads", "PATCH /v1/uploads/x",
 	} {
 		method, path, _ := strings.Cut(call, " ")
 		if p := wantProblem(t, m.do(method, path, nil), 422); p.Code != "not_available" {

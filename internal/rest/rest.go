@@ -7,6 +7,7 @@ package rest
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -90,6 +91,8 @@ type Config struct {
 	Web, Dashboard Page
 	// Version is what the OpenAPI document calls this build.
 	Version string
+	// Backup streams the server's whole state; nil where it is not kept by this server alone.
+	Backup func(ctx context.Context, w io.Writer) error
 	// Drain is how Serve ends.
 	Drain Drain
 
@@ -140,23 +143,24 @@ func fill[T comparable](v *T, standard T) {
 // Server is the API. Make it with New; serve it with Serve, or mount Handler.
 type Server struct {
 	Config
-	echo     *echo.Echo
-	guard    guard
-	metrics  *metrics
-	types    typeDocs
-	openapi  []byte
-	docs     []byte
-	docsCSP  string
-	queues   queueCache
-	ready    readiness
-	batches  batchBudget
-	outages  outages
-	buffers  sync.Pool // of *bytes.Buffer: request bodies and answers
-	chunks   sync.Pool // of *[]byte: uploads
-	streams  atomic.Int64
-	draining atomic.Bool
-	closing  chan struct{} // closed when waiting requests are to end
-	closed   sync.Once
+	echo      *echo.Echo
+	guard     guard
+	metrics   *metrics
+	types     typeDocs
+	openapi   []byte
+	docs      []byte
+	docsCSP   string
+	queues    queueCache
+	ready     readiness
+	batches   batchBudget
+	outages   outages
+	buffers   sync.Pool // of *bytes.Buffer: request bodies and answers
+	chunks    sync.Pool // of *[]byte: uploads
+	streams   atomic.Int64
+	backingUp atomic.Bool
+	draining  atomic.Bool
+	closing   chan struct{} // closed when waiting requests are to end
+	closed    sync.Once
 }
 
 // New makes a Server.

@@ -55,6 +55,7 @@ func (s *Server) routes() []route {
 		{"POST", "/v1/queues/:name/pause", admin, s.pauseQueue, nil, false},
 		{"POST", "/v1/queues/:name/resume", admin, s.resumeQueue, nil, false},
 		{"GET", "/v1/workers", admin, s.listWorkers, nil, false},
+		{"POST", "/v1/backup", admin, s.createBackup, nil, false},
 
 		{"GET", "/v1/session", open, s.getSession, nil, false},
 		{"POST", "/v1/session", open, s.createSession, nil, false},
@@ -80,7 +81,6 @@ func (s *Server) routes() []route {
 		{"DELETE", "/v1/keys/:id", admin, later, nil, true},
 		{"POST", "/v1/token", read, later, nil, true},
 		{"GET", "/v1/breakers", read, later, nil, true},
-		{"POST", "/v1/backup", admin, later, nil, true},
 	}
 	table = append(table, pageRoutes(s.Web, open)...)
 	return append(table, pageRoutes(s.Dashboard, admin)...)
