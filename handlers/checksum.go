@@ -34,7 +34,7 @@ func checksum(ctx context.Context, call *tasks.Call, p tasks.ChecksumParams) (an
 		return nil, err
 	}
 	defer in.Close()
-	if _, err := io.CopyBuffer(struct{ io.Writer }{io.MultiWriter(writers...)}, src, make([]byte, min(chunk, src.total+1))); err != nil {
+	if _, err := io.CopyBuffer(struct{ io.Writer }{io.MultiWriter(writers...)}, src, make([]byte, 1+min(chunk, max(src.total, 0)))); err != nil {
 		return nil, err
 	}
 	result := make(tasks.ChecksumResult, len(digests))
