@@ -34,6 +34,7 @@ func TestFaults(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts servers and breaks them for two minutes")
 	}
+	t.Parallel()
 	if os.Getenv("CHAOS_MINUTES") != "" {
 		t.Skip("the long run was asked for")
 	}

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -45,9 +46,6 @@ type fleet struct {
 	units  map[string]*unit
 	url    string
 }
-
-// The units of production. Their children are the supervisors' affair.
-var productionUnits = []string{"api", "scheduler1", "scheduler2", "worker1", "worker2"}
 
 // newFleet starts a server with an empty ledger; it ends with the test.
 func newFleet(t testing.TB, mode string) *fleet {
@@ -99,14 +97,15 @@ func (f *fleet) launch(name, binary string, env []string, args ...string) {
 	f.units[name] = u
 }
 
+// last are the units that others depend on.
+var last = []string{"scheduler1", "scheduler2", "api", "serve"}
+
 // stop ends every unit, those that others depend on last, and shows the logs of a failed test.
 func (f *fleet) stop() {
 	f.withdrawAll()
-	for _, name := range []string{"worker1", "worker2", "scheduler1", "scheduler2", "api", "serve"} {
+	names := slices.SortedFunc(maps.Keys(f.units), func(a, b string) int { return slices.Index(last, a) - slices.Index(last, b) })
+	for _, name := range names {
 		u := f.units[name]
-		if u == nil {
-			continue
-		}
 		if !u.stop() {
 			f.t.Errorf("%s did not end within a minute of SIGTERM", name)
 		}
@@ -153,6 +152,7 @@ type ownStrike struct {
 	at            time.Time
 	point, action string
 	pid           int
+	child         string // the part that its supervisor gave it, or "-"
 }
 
 func (f *fleet) ownStrikes() []ownStrike {
@@ -165,7 +165,7 @@ func (f *fleet) ownStrikes() []ownStrike {
 		}
 		nanos, _ := strconv.ParseInt(w[0], 10, 64)
 		pid, _ := strconv.Atoi(w[3])
-		all = append(all, ownStrike{time.Unix(0, nanos), w[1], w[2], pid})
+		all = append(all, ownStrike{time.Unix(0, nanos), w[1], w[2], pid, w[4]})
 	}
 	return all
 }

@@ -21,12 +21,17 @@ type link struct {
 
 func newLink(t testing.TB, name, target string) *link {
 	t.Helper()
+	return newLinkAt(t, "127.0.0.1:0", name, target)
+}
+
+func newLinkAt(t testing.TB, listen, name, target string) *link {
+	t.Helper()
 	u, err := url.Parse(target)
 	if err != nil {
 		t.Fatal(err)
 	}
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	l := &link{proxy: toxiproxy.NewProxy(server, name, "127.0.0.1:0", u.Host)}
+	l := &link{proxy: toxiproxy.NewProxy(server, name, listen, u.Host)}
 	if err := l.proxy.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -43,7 +43,10 @@ func newUnit(dir, name, binary string, env []string, args ...string) (*unit, err
 	if err != nil {
 		return nil, err
 	}
-	u := &unit{name: name, path: filepath.Join(binaries, binary), args: args, env: env, log: log, over: make(chan struct{})}
+	if !filepath.IsAbs(binary) {
+		binary = filepath.Join(binaries, binary)
+	}
+	u := &unit{name: name, path: binary, args: args, env: env, log: log, over: make(chan struct{})}
 	p, err := u.start()
 	if err != nil {
 		return nil, err

@@ -77,6 +77,8 @@ func (r *chaosRun) judge(jobs []*millrace.Job) verdict {
 		byToken[tokenOf(j)] = append(byToken[tokenOf(j)], j)
 		if j.State.Final() {
 			v.ended++
+		} else {
+			r.t.Logf("not final: %+v", *j)
 		}
 	}
 	for token, q := range r.load.jobs {
