@@ -12,6 +12,9 @@ type board struct {
 	changed chan struct{} // closed and replaced at each change
 }
 
+// noSeat is for an instance that nobody waits for.
+const noSeat = -1
+
 func newBoard(seats int) *board {
 	return &board{ready: make([]bool, seats), changed: make(chan struct{})}
 }
@@ -19,7 +22,7 @@ func newBoard(seats int) *board {
 func (b *board) set(seat int, ready bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.ready[seat] != ready {
+	if seat != noSeat && b.ready[seat] != ready {
 		b.ready[seat] = ready
 		close(b.changed)
 		b.changed = make(chan struct{})

@@ -12,6 +12,9 @@ func bootID() (string, error) {
 	return string(bytes.TrimSpace(id)), err
 }
 
+// numberSpace is the PID namespace: containers of one machine have one boot id, and often one name, but numbers of their own.
+func numberSpace() (string, error) { return os.Readlink("/proc/self/ns/pid") }
+
 func processStart(pid int) (int64, bool) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {

@@ -3,6 +3,7 @@ package supervise_test
 import (
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 
 	"github.com/millrace/millrace/internal/supervise"
@@ -28,6 +29,34 @@ func TestProcessStart(t *testing.T) {
 	for _, pid := range []int{0, -1, 1 << 30} {
 		if _, alive := supervise.ProcessStart(pid); alive {
 			t.Errorf("ProcessStart(%d) is alive", pid)
+		}
+	}
+}
+
+func TestGone(t *testing.T) {
+	t.Parallel()
+	self, err := supervise.Host()
+	if err != nil {
+		t.Fatal(err)
+	}
+	boot, space, _ := strings.Cut(self.BootID, "/")
+	start, _ := supervise.ProcessStart(os.Getpid())
+	for _, tt := range []struct {
+		name, boot string
+		pid        int
+		start      int64
+		want       bool
+	}{
+		{"alive", self.BootID, os.Getpid(), start, false},
+		{"number used again", self.BootID, os.Getpid(), start - 1, true},
+		{"no such process", self.BootID, 1 << 30, start, true},
+		{"before the last start of the machine", "other/" + space, os.Getpid(), start, true},
+		{"in another container", boot + "/pid:[1]", 1 << 30, start, false},
+		{"in a container on another machine", "other/pid:[1]", 1 << 30, start, false},
+		{"recorded by an older version", boot, 1 << 30, start, false},
+	} {
+		if got := self.Gone(tt.boot, tt.pid, tt.start); got != tt.want {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
 		}
 	}
 }

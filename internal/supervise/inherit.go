@@ -8,17 +8,19 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
-// The protocol between supervisor and child: one variable that names the inherited descriptors, and one line on the report pipe.
+// The protocol between supervisor and child: one variable that names the inherited descriptors, and lines on the report pipe.
 const (
 	inheritVariable = "SUPERVISE_INHERIT"
 	reportName      = "report"
 	lifelineName    = "lifeline"
 	filePrefix      = "file:"
-	readyLine       = "ready\n"
-	firstExtraFile  = 3 // exec.Cmd.ExtraFiles begin after stdin, stdout and stderr
+	readyLine       = "ready"
+	wantPrefix      = "want " // and the name of a child that is started on demand
+	firstExtraFile  = 3       // exec.Cmd.ExtraFiles begin after stdin, stdout and stderr
 )
 
 // ErrOrphaned is the cause of a context that ended because the supervisor is gone.
@@ -30,6 +32,10 @@ var ErrOrphaned = errors.New("the supervisor is gone")
 type Inherited struct {
 	report, lifeline int // 0: not handed
 	files            map[string]int
+
+	mu     sync.Mutex // guards what follows
+	pipe   *os.File   // the report pipe, once something was written to it
+	spoken bool       // Ready was called
 }
 
 // Inherit takes over what the supervisor handed to this process, which is nothing when it was started by hand. Call it once, first thing in main:
@@ -100,17 +106,33 @@ func (in *Inherited) Supervised() bool { return in.lifeline != 0 }
 
 // Ready tells the supervisor that this process can take work. Without a supervisor, and from the second call on, it does nothing.
 func (in *Inherited) Ready() error {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.spoken {
+		return nil
+	}
+	in.spoken = true
+	return in.say(readyLine)
+}
+
+// Want asks the supervisor to start the OnDemand child of that name, unless it runs. Nothing says whether it will; who still wants it asks again.
+// Without a supervisor it does nothing.
+func (in *Inherited) Want(child string) error {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.say(wantPrefix + child)
+}
+
+// say writes a line for the supervisor; mu is held. A line is shorter than what a pipe takes whole.
+func (in *Inherited) say(line string) error {
 	if in.report == 0 {
 		return nil
 	}
-	f := os.NewFile(uintptr(in.report), reportName)
-	in.report = 0
-	_, err := f.WriteString(readyLine)
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
+	if in.pipe == nil {
+		in.pipe = os.NewFile(uintptr(in.report), reportName)
 	}
-	if err != nil {
-		return fmt.Errorf("report ready: %w", err)
+	if _, err := in.pipe.WriteString(line + "\n"); err != nil {
+		return fmt.Errorf("report %s: %w", line, err)
 	}
 	return nil
 }

@@ -112,7 +112,11 @@ func (in *instance) pause(end ending) bool {
 		in.delay.reset()
 	}
 	delay := in.delay.next()
-	in.sup.cfg.Log.Warn("child ended, restarting", "child", in.group.child.Name, "instance", in.number, "reason", end.err, "delay", delay)
+	what := "child ended, restarting"
+	if in.group.child.OnDemand {
+		what = "child ended; it will be started when it is wanted"
+	}
+	in.sup.cfg.Log.Warn(what, "child", in.group.child.Name, "instance", in.number, "reason", end.err, "delay", delay)
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
 	select {

@@ -57,6 +57,16 @@ func play(role string) int {
 			trace("term")
 			trace("end")
 		})
+	case "caller":
+		return call(in)
+	case "on demand":
+		return onDemand(in)
+	case "panics":
+		in.Ready()
+		for i := range 100 {
+			fmt.Fprintln(os.Stderr, "line", i)
+		}
+		panic("the job was too much")
 	case "stubborn":
 		signal.Ignore(syscall.SIGTERM)
 		in.Ready()

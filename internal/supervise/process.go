@@ -3,6 +3,7 @@ package supervise
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"os"
@@ -23,6 +24,7 @@ type process struct {
 	pid      int
 	ready    chan struct{} // closed when the child said so
 	exited   chan error    // one value: what Wait returned
+	last     *tail         // of its stderr; nil: not kept
 	report   *os.File      // our end of the pipe on which it says so
 	lifeline *os.File      // our end of the pipe whose closing tells the child that we are gone
 	reading  sync.WaitGroup
@@ -39,6 +41,11 @@ func (s *supervisor) start(in *instance) (*process, error) {
 	}
 	if cmd.Stderr == nil {
 		cmd.Stderr = os.Stderr
+	}
+	var last *tail
+	if child.Tail {
+		last = new(tail)
+		cmd.Stderr = io.MultiWriter(last, cmd.Stderr)
 	}
 	if cmd.WaitDelay == 0 {
 		cmd.WaitDelay = outputDelay
@@ -64,23 +71,27 @@ func (s *supervisor) start(in *instance) (*process, error) {
 	}
 	p := &process{
 		cmd: cmd, pid: cmd.Process.Pid, report: reportOurs, lifeline: lifelineOurs,
-		ready: make(chan struct{}), exited: make(chan error, 1),
+		ready: make(chan struct{}), exited: make(chan error, 1), last: last,
 	}
 	// Before anybody can hear of its readiness or its end.
 	if child.OnStart != nil {
 		child.OnStart(in.number, p.pid)
 	}
-	p.reading.Go(p.listen)
+	p.reading.Go(func() { p.listen(s.want) })
 	go func() { p.exited <- cmd.Wait() }() // ends with the process; untilExit waits for it
 	in.log().Debug("child started", "pid", p.pid)
 	return p, nil
 }
 
-// listen waits for the child's word that it is ready.
-func (p *process) listen() {
-	line, err := bufio.NewReader(p.report).ReadString('\n')
-	if err == nil && line == readyLine {
-		close(p.ready)
+// listen hears what the child says until it has ended: that it is ready, and which other child it wants.
+func (p *process) listen(want func(child string)) {
+	ready := sync.OnceFunc(func() { close(p.ready) })
+	for lines := bufio.NewScanner(p.report); lines.Scan(); {
+		if lines.Text() == readyLine {
+			ready()
+		} else if child, ok := strings.CutPrefix(lines.Text(), wantPrefix); ok {
+			want(child)
+		}
 	}
 }
 

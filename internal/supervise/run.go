@@ -24,19 +24,22 @@ type group struct {
 	stop      chan struct{} // closed: end, and do not come back
 	first     chan struct{} // closed when instance 0 has been ready once
 	running   sync.WaitGroup
+	wanted    chan struct{} // holds one value while an OnDemand child is wanted
 }
 
 func newSupervisor(cfg Config) *supervisor {
 	s := &supervisor{cfg: cfg, starters: make(map[int]*starter)}
 	total := 0
 	for _, child := range cfg.Children {
-		g := &group{child: child, stop: make(chan struct{}), first: make(chan struct{})}
+		g := &group{child: child, stop: make(chan struct{}), first: make(chan struct{}), wanted: make(chan struct{}, 1)}
 		for i := range child.Count {
-			g.instances = append(g.instances, &instance{
-				sup: s, group: g, number: i, seat: total,
-				delay: backoff{max: child.MaxDelay}, replace: make(chan chan struct{}),
-			})
-			total++
+			in := &instance{sup: s, group: g, number: i, seat: total, delay: backoff{max: child.MaxDelay}, replace: make(chan chan struct{})}
+			if child.OnDemand {
+				in.seat = noSeat
+			} else {
+				total++
+			}
+			g.instances = append(g.instances, in)
 		}
 		s.groups = append(s.groups, g)
 		if s.starters[child.Nice] == nil {
@@ -46,6 +49,18 @@ func newSupervisor(cfg Config) *supervisor {
 	s.board = newBoard(total)
 	s.failed = make(chan error, total)
 	return s
+}
+
+// want notes that an OnDemand child is wanted.
+func (s *supervisor) want(name string) {
+	for _, g := range s.groups {
+		if g.child.OnDemand && g.child.Name == name {
+			select {
+			case g.wanted <- struct{}{}:
+			default:
+			}
+		}
+	}
 }
 
 // release ends the starter threads. The children have ended by then: they would die with the thread that started them.
@@ -59,7 +74,11 @@ func (s *supervisor) run(ctx context.Context) error {
 	for _, g := range s.groups {
 		for _, in := range g.instances {
 			g.running.Go(func() {
-				if err := in.run(); err != nil {
+				run := in.run
+				if g.child.OnDemand {
+					run = in.runOnDemand
+				}
+				if err := run(); err != nil {
 					s.failed <- err
 				}
 			})
@@ -95,10 +114,11 @@ func (s *supervisor) run(ctx context.Context) error {
 // stop ends the groups in reverse order: the last listed depend on the first.
 func (s *supervisor) stop() {
 	for _, g := range slices.Backward(s.groups) {
-		close(g.stop)
+		// First, so that the children are the last to hold what is closed here and can see to its end.
 		if g.child.OnStop != nil {
 			g.child.OnStop()
 		}
+		close(g.stop)
 		g.running.Wait()
 	}
 }

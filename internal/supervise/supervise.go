@@ -63,6 +63,11 @@ type Child struct {
 	// Deaths is how many deaths in a row, each before it was ready, end the supervisor; 5 by default.
 	// While another instance of the child is ready it is kept trying instead: the trouble is then not one that stopping the rest would mend.
 	Deaths int
+	// OnDemand makes this a child of one instance that another child starts by Inherited.Want. Whatever its end, it stays away until it is wanted again;
+	// after a failure not sooner than a restart would be. It never ends the supervisor, and nobody waits for it to be ready.
+	OnDemand bool
+	// Tail keeps the last lines of stderr, which still go where they would, for Exit.Tail.
+	Tail bool
 	// Grace replaces Config.Grace for this child.
 	Grace time.Duration
 	// OnStart, OnReady and OnExit follow one instance. They are called in order for each instance, at the same time for different ones;
@@ -70,19 +75,9 @@ type Child struct {
 	OnStart func(instance, pid int)
 	OnReady func(instance, pid int)
 	OnExit  func(Exit)
-	// OnStop is called once, when the instances are told to end and none will be started again. A Socket that nobody else uses is closed here: once
-	// the children have stopped accepting, new connections are refused at once instead of waiting for the end of the drain to be reset.
+	// OnStop is called once, before the instances are told to end and none will be started again. A Socket that nobody else uses is closed here: the
+	// children then accept what waits in it, and after them new connections are refused at once instead of waiting for the end of the drain to be reset.
 	OnStop func()
-}
-
-// Exit is how a process ended.
-type Exit struct {
-	Name     string
-	Instance int
-	PID      int
-	State    *os.ProcessState // nil where the process could not be waited for
-	Asked    bool             // we had told it to end: a stop, a roll, or a kill on our side
-	Overrun  bool             // it did not end within its grace and was killed for it
 }
 
 // Failure is a child that could not be kept running; it has ended the supervisor.
@@ -132,6 +127,9 @@ func (c Config) withDefaults() (Config, error) {
 	for i, child := range c.Children {
 		if child.Name == "" || child.Command == nil {
 			return c, fmt.Errorf("child %d: Name and Command are required", i)
+		}
+		if child.OnDemand && child.Count > 1 {
+			return c, fmt.Errorf("child %s: on demand there is one instance, not %d", child.Name, child.Count)
 		}
 		if child.Count < 0 {
 			return c, fmt.Errorf("child %s: Count is %d", child.Name, child.Count)

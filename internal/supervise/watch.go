@@ -83,7 +83,11 @@ func (w *watch) ended(waitErr error) ending {
 	}
 	in.sup.board.set(in.seat, false)
 	if f := in.group.child.OnExit; f != nil {
-		f(Exit{Name: in.group.child.Name, Instance: in.number, PID: p.pid, State: p.cmd.ProcessState, Asked: w.asked, Overrun: w.overrun})
+		exit := Exit{Name: in.group.child.Name, Instance: in.number, PID: p.pid, State: p.cmd.ProcessState, Asked: w.asked, Overrun: w.overrun}
+		if p.last != nil {
+			exit.Tail = p.last.String()
+		}
+		f(exit)
 	}
 	if w.rolled != nil {
 		close(w.rolled)

@@ -24,7 +24,8 @@ const settle = 500 * time.Millisecond
 func Serve(ctx context.Context, server *http.Server, l net.Listener, grace time.Duration) error {
 	t := track(server)
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(l) }()
+	last := &lastAccept{Listener: l}
+	go func() { served <- server.Serve(last) }()
 	select {
 	case err := <-served:
 		return fmt.Errorf("serve: %w", err)
@@ -35,7 +36,7 @@ func Serve(ctx context.Context, server *http.Server, l net.Listener, grace time.
 	defer cancel()
 	server.SetKeepAlivesEnabled(false)
 	// Closing the listener instead of calling Shutdown keeps the server answering.
-	l.Close()
+	last.end()
 	<-served
 	t.wait(ctx)
 	err := server.Shutdown(ctx)
