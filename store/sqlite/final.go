@@ -58,7 +58,8 @@ func (t *tx) release(job string, expires sql.NullInt64) error {
 }
 
 // oweSQL writes nothing where the run's delivery is there already: there is one for each.
-const oweSQL = `INSERT INTO webhook_deliveries (id, tenant, job, run, event, url, created_at) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`
+const oweSQL = `INSERT INTO webhook_deliveries (id, tenant, job, run, event, url, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)
+	ON CONFLICT (id) DO NOTHING`
 
 // owe writes the delivery that tells of the end of a run, if the job's webhook wants to hear of that state.
 func (t *tx) owe(f final) error {

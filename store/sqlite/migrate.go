@@ -24,7 +24,7 @@ var tempTables string
 // migrate brings the file to the newest schema, one transaction per step, and makes the connection's temporary tables. The number of the last
 // step lives in PRAGMA user_version. The write lock is taken before the number is read, so two processes that start at once do each step once.
 func migrate(ctx context.Context, conn *sql.Conn) error {
-	steps, err := fs.Glob(migrations, "migrations/*.sql")
+	steps, err := readSteps()
 	if err != nil {
 		return err
 	}
@@ -39,8 +39,30 @@ func migrate(ctx context.Context, conn *sql.Conn) error {
 	return nil
 }
 
+// step is one migration.
+type step struct{ name, sql string }
+
+func readSteps() ([]step, error) {
+	names, err := fs.Glob(migrations, "migrations/*.sql")
+	if err != nil {
+		return nil, err
+	}
+	var steps []step
+	for _, name := range names {
+		text, err := migrations.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		steps = append(steps, step{strings.TrimPrefix(name, "migrations/"), string(text)})
+	}
+	for _, text := range future() {
+		steps = append(steps, step{"future", text})
+	}
+	return steps, nil
+}
+
 // migrateOne does the next step and says whether there was one.
-func migrateOne(ctx context.Context, conn *sql.Conn, steps []string) (more bool, err error) {
+func migrateOne(ctx context.Context, conn *sql.Conn, steps []step) (more bool, err error) {
 	if _, err := conn.ExecContext(ctx, `BEGIN IMMEDIATE`); err != nil {
 		return false, fmt.Errorf("lock for migration: %w", err)
 	}
@@ -59,14 +81,10 @@ func migrateOne(ctx context.Context, conn *sql.Conn, steps []string) (more bool,
 		return false, fmt.Errorf("%w: schema %d, this program works on %d at most", store.ErrNewerSchema, version, len(steps)+1)
 	}
 	if more = version < len(steps); more {
-		text, err := migrations.ReadFile(steps[version])
-		if err != nil {
-			return false, err
-		}
+		next := steps[version]
 		// The pragma takes no parameters.
-		step := string(text) + "\nPRAGMA user_version = " + strconv.Itoa(version+1)
-		if _, err := conn.ExecContext(ctx, step); err != nil {
-			return false, fmt.Errorf("migration %s: %w", strings.TrimPrefix(steps[version], "migrations/"), err)
+		if _, err := conn.ExecContext(ctx, next.sql+"\nPRAGMA user_version = "+strconv.Itoa(version+1)); err != nil {
+			return false, fmt.Errorf("migration %s: %w", next.name, err)
 		}
 	}
 	_, err = conn.ExecContext(ctx, `COMMIT`)

@@ -12,7 +12,8 @@ import (
 
 // rescuable reads the owners' index alone, which holds as many rows as there are slots. An owner that is not known is dead without a crash.
 const rescuable = `SELECT j.id, j.fence, j.crashes, j.cancel_at IS NOT NULL, coalesce(w.crash, 0), coalesce(w.detail, '')
-	FROM jobs j INDEXED BY jobs_owner LEFT JOIN workers w ON w.id = j.worker_id WHERE j.worker_id IS NOT NULL AND j.state = 'running' AND w.state IS NOT 'live'`
+	FROM jobs j INDEXED BY jobs_owner LEFT JOIN workers w ON w.id = j.worker_id
+	WHERE j.worker_id IS NOT NULL AND j.state = 'running' AND w.state IS NOT 'live'`
 
 // orphan is a running job whose owner is dead.
 type orphan struct {

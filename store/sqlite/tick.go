@@ -8,7 +8,8 @@ import (
 )
 
 // tickSQL moves a schedule on. Who worked out the tick from another state of it moves nothing.
-const tickSQL = `UPDATE schedules SET next_run_at = ?3, last_run_at = coalesce(?4, last_run_at) WHERE tenant = ?1 AND name = ?2` + sameVersion + sameTick
+const tickSQL = `UPDATE schedules SET next_run_at = ?3, last_run_at = coalesce(?4, last_run_at)
+	WHERE tenant = ?1 AND name = ?2` + sameVersion + sameTick
 
 // The guards of a tick.
 const (

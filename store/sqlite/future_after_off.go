@@ -1,0 +1,5 @@
+//go:build nextschema && !afternext
+
+package sqlite
+
+func afterNext() []string { return nil }
