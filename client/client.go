@@ -1,7 +1,7 @@
 // Package client speaks to a Millrace server over its REST API: upload, submit, wait, download.
 //
 // It links no engine and no store. Requests that create something are sent once: a caller that hears nothing does not know whether the server
-// did it, and decides for itself.
+// did it. With WithIdempotencyKey it may send the same again: the server does it once.
 package client
 
 import (
@@ -50,7 +50,17 @@ type Spec struct {
 	Params   json.RawMessage `json:"params,omitempty"`
 	Priority string          `json:"priority,omitempty"`
 	Tags     []string        `json:"tags,omitempty"`
+	Metadata json.RawMessage `json:"metadata,omitempty"` // an object of the caller's own
 	Cache    *bool           `json:"cache,omitempty"`
+	RunAt    *time.Time      `json:"run_at,omitempty"`
+	Deadline *time.Time      `json:"deadline,omitempty"` // when the job fails unless it is done
+	Unique   *Unique         `json:"unique,omitempty"`
+}
+
+// Unique keeps a second job with the same key out while one lives: Submit answers a *Problem with status 409 that names the job.
+type Unique struct {
+	Key string `json:"key"`
+	TTL string `json:"ttl,omitempty"` // a duration after which the key is free again; "": as long as the job lives
 }
 
 // Job is a job as the server answers it.
@@ -59,11 +69,13 @@ type Job struct {
 	Type       string          `json:"type"`
 	State      string          `json:"state"`
 	Progress   Progress        `json:"progress"`
+	Run        int             `json:"run"` // 1, and one more for each retry
 	Attempt    int             `json:"attempt"`
 	Error      *JobError       `json:"error"`
 	Result     json.RawMessage `json:"result"`
 	Outputs    []Output        `json:"outputs"`
 	Cached     bool            `json:"cached"`
+	Schedule   string          `json:"schedule"` // that made the job, or ""
 	CreatedAt  time.Time       `json:"created_at"`
 	FinishedAt *time.Time      `json:"finished_at"`
 	URL        string          `json:"url"`
@@ -111,6 +123,7 @@ type Problem struct {
 		Pointer string `json:"pointer"`
 		Detail  string `json:"detail"`
 	} `json:"errors"`
+	Job       string `json:"job"` // that has the unique key
 	RequestID string `json:"instance"`
 }
 
@@ -129,20 +142,30 @@ func (p *Problem) Error() string {
 	return fmt.Sprintf("%s (%d)", text, p.Status)
 }
 
+// Option alters one request.
+type Option func(*http.Request)
+
+// WithIdempotencyKey makes a repetition of a request that creates something safe: for at least 24 hours the server answers the same request under
+// the same key as it did the first time, and creates nothing. Another request under the key is refused. A key has 1 to 255 printable ASCII
+// characters; a random one for each thing to create is best.
+func WithIdempotencyKey(key string) Option {
+	return func(r *http.Request) { r.Header.Set("Idempotency-Key", key) }
+}
+
 // Upload sends the bytes of r as a file called name.
-func (c *Client) Upload(ctx context.Context, name string, r io.Reader) (File, error) {
+func (c *Client) Upload(ctx context.Context, name string, r io.Reader, options ...Option) (File, error) {
 	var f File
-	err := c.send(ctx, http.MethodPost, "/v1/files?name="+url.QueryEscape(name), "application/octet-stream", r, &f)
+	err := c.send(ctx, http.MethodPost, "/v1/files?name="+url.QueryEscape(name), "application/octet-stream", r, &f, options...)
 	return f, err
 }
 
 // Submit hands in a job. It is durable when Submit returns without an error.
-func (c *Client) Submit(ctx context.Context, spec Spec) (*Job, error) {
+func (c *Client) Submit(ctx context.Context, spec Spec, options ...Option) (*Job, error) {
 	body, err := json.Marshal(spec)
 	if err != nil {
 		return nil, err
 	}
-	return c.job(ctx, http.MethodPost, "/v1/jobs", bytes.NewReader(body))
+	return c.job(ctx, http.MethodPost, "/v1/jobs", bytes.NewReader(body), options...)
 }
 
 // Job reads a job.
@@ -212,9 +235,9 @@ func (c *Client) Download(ctx context.Context, o Output, w io.Writer) error {
 	return nil
 }
 
-func (c *Client) job(ctx context.Context, method, path string, body io.Reader) (*Job, error) {
+func (c *Client) job(ctx context.Context, method, path string, body io.Reader, options ...Option) (*Job, error) {
 	var raw json.RawMessage
-	if err := c.send(ctx, method, path, "application/json", body, &raw); err != nil {
+	if err := c.send(ctx, method, path, "application/json", body, &raw, options...); err != nil {
 		return nil, err
 	}
 	j := &Job{Raw: raw}
@@ -224,12 +247,15 @@ func (c *Client) job(ctx context.Context, method, path string, body io.Reader) (
 	return j, nil
 }
 
-func (c *Client) send(ctx context.Context, method, path, contentType string, body io.Reader, to any) error {
-	res, err := c.request(ctx, method, path, contentType, body)
+func (c *Client) send(ctx context.Context, method, path, contentType string, body io.Reader, to any, options ...Option) error {
+	res, err := c.request(ctx, method, path, contentType, body, options...)
 	if err != nil {
 		return err
 	}
 	defer res.Body.Close()
+	if to == nil {
+		return nil
+	}
 	if err := json.NewDecoder(res.Body).Decode(to); err != nil {
 		return fmt.Errorf("decode the answer to %s %s: %w", method, path, err)
 	}
@@ -237,7 +263,7 @@ func (c *Client) send(ctx context.Context, method, path, contentType string, bod
 }
 
 // request answers a response below 300; everything else is an error, a *Problem where the server said what is wrong.
-func (c *Client) request(ctx context.Context, method, path, contentType string, body io.Reader) (*http.Response, error) {
+func (c *Client) request(ctx context.Context, method, path, contentType string, body io.Reader, options ...Option) (*http.Response, error) {
 	target, err := c.resolve(path)
 	if err != nil {
 		return nil, err
@@ -251,6 +277,9 @@ func (c *Client) request(ctx context.Context, method, path, contentType string, 
 	}
 	if c.Key != "" {
 		req.Header.Set("Authorization", "Bearer "+c.Key)
+	}
+	for _, alter := range options {
+		alter(req)
 	}
 	h := c.HTTP
 	if h == nil {
