@@ -62,6 +62,8 @@ func Run(t *testing.T, open Factory) {
 		{"schedules", scheduleTests()},
 		{"ticks", tickTests()},
 		{"races", raceTests()},
+		{"races of ends", endRaceTests()},
+		{"races for bytes", blobRaceTests()},
 	} {
 		runGroup(t, g.name, g.tests, open)
 	}
