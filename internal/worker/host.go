@@ -25,8 +25,10 @@ type host struct {
 	worker *Worker
 	job    *millrace.Job
 
-	mu       sync.Mutex // guards what follows
-	outputs  []*output
+	mu      sync.Mutex // guards outputs; held while they are published, which takes as long as the stores do
+	outputs []*output
+
+	news     sync.Mutex // guards what follows; never held for long, because the beat waits for it
 	progress millrace.Progress
 	dirty    bool      // progress has changed since the last beat
 	told     time.Time // when watchers heard last
@@ -175,8 +177,8 @@ func (h *host) discard(published bool) {
 
 // Progress keeps the newest value for the next beat and tells watchers now and then.
 func (h *host) Progress(p millrace.Progress) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	h.news.Lock()
+	defer h.news.Unlock()
 	h.progress, h.dirty = p, true
 	if now := time.Now(); now.Sub(h.told) >= publishEvery {
 		h.told = now
@@ -184,10 +186,10 @@ func (h *host) Progress(p millrace.Progress) {
 	}
 }
 
-// news is the progress that the ledger has not heard of, or nil.
-func (h *host) news() *millrace.Progress {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+// unheard is the progress that the ledger has not heard of, or nil.
+func (h *host) unheard() *millrace.Progress {
+	h.news.Lock()
+	defer h.news.Unlock()
 	if !h.dirty {
 		return nil
 	}
@@ -197,8 +199,8 @@ func (h *host) news() *millrace.Progress {
 }
 
 func (h *host) last() millrace.Progress {
-	h.mu.Lock()
-	defer h.mu.Unlock()
+	h.news.Lock()
+	defer h.news.Unlock()
 	return h.progress
 }
 

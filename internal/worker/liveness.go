@@ -148,7 +148,7 @@ func (w *Worker) status() store.Beat {
 	defer w.mu.Unlock()
 	b.Worker = w.id
 	for _, a := range w.attempts {
-		b.Running = append(b.Running, store.Holding{Job: a.job.ID, Fence: a.job.Fence, Progress: a.host.news()})
+		b.Running = append(b.Running, store.Holding{Job: a.job.ID, Fence: a.job.Fence, Progress: a.host.unheard()})
 	}
 	return b
 }
