@@ -43,7 +43,9 @@ func (l *slowPublish) TakeBlob(ctx context.Context, tenant, sha256 string) (stri
 func TestPublishingHoldsUpNoBeat(t *testing.T) {
 	t.Parallel()
 	ledger := &slowPublish{beats: make(chan struct{}, 1)}
-	f := newFixture(t, func(ctx context.Context, call *tasks.Call) (any, error) { return nil, write(ctx, call, "out.txt", "flour") },
+	f := newFixture(t, func(ctx context.Context, call *tasks.Call) (any, error) {
+		return nil, write(ctx, call, "out.txt", "flour")
+	},
 		func(c *worker.Config) { ledger.WorkerLedger, c.Ledger = c.Ledger, ledger })
 	id := f.submit(t).ID
 	f.await(id, millrace.Succeeded)
