@@ -119,7 +119,7 @@ func newAPI(p *process, s *stores) (*apiParts, error) {
 		Web: rest.Page{Handler: web.Handler(), Patterns: web.Patterns(), CSP: web.ContentSecurityPolicy},
 		Dashboard: rest.Page{Handler: dashboard.Handler, Patterns: []string{dashboardPath, dashboardPath + "/*"}, CSP: dashboard.CSP,
 			Writes: p.config.DashboardWrite},
-		Version: version, Drain: rest.Drain{Delay: p.config.DrainDelay}, Limits: rest.Limits{Upload: int64(p.config.MaxUpload)},
+		Backup: s.backup, Version: version, Drain: rest.Drain{Delay: p.config.DrainDelay}, Limits: rest.Limits{Upload: int64(p.config.MaxUpload)},
 	})
 	return a, err
 }

@@ -37,6 +37,9 @@ func (p *process) core(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if e.copy != nil {
+		e.backup = e.writeBackup
+	}
 	api, err := newAPI(p, e.stores)
 	if err != nil {
 		return err
@@ -62,6 +65,8 @@ type embeddedStores struct {
 	services []func(context.Context) error
 	resumed  bool        // the workers of the run before this one live on
 	reunited atomic.Bool // whoever has not come back by now is gone
+	gate     scheduler.Gate
+	copy     func(ctx context.Context, path string) error // of the ledger; nil where it is PostgreSQL
 }
 
 func (p *process) openEmbedded(ctx context.Context) (*embeddedStores, error) {
@@ -110,6 +115,7 @@ func (e *embeddedStores) openLedger(ctx context.Context) error {
 		return sqliteError(p.config, err)
 	}
 	e.ledger = ledger
+	e.copy = ledger.Backup
 	e.closers = append(e.closers, ledger.Close)
 	if e.resumed, err = ledger.Resume(ctx, os.Getenv(nonceVariable)); err != nil {
 		return err
@@ -197,7 +203,7 @@ func (e *embeddedStores) lead(ctx context.Context) error {
 		}
 	}
 	e.reunited.Store(true)
-	return scheduler.New(scheduler.Config{Ledger: e.ledger, Queue: e.queue, Blobs: e.blobs, Log: e.process.log, Archive: e.archive}).Run(ctx)
+	return scheduler.New(scheduler.Config{Gate: &e.gate, Ledger: e.ledger, Queue: e.queue, Blobs: e.blobs, Log: e.process.log, Archive: e.archive}).Run(ctx)
 }
 
 // beat lists core itself among the live processes.

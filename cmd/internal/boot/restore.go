@@ -10,6 +10,16 @@ import (
 	"github.com/millrace/millrace/store/sqlite"
 )
 
+// writeBackup is what POST /v1/backup streams.
+func (e *embeddedStores) writeBackup(ctx context.Context, w io.Writer) error {
+	source := backup.Source{Copy: e.copy, Keys: sqlite.Blobs, Hold: e.gate.Hold, Blobs: e.blobs, Scratch: e.process.config.DataDir, Version: version}
+	sum, err := source.Write(ctx, w)
+	if err == nil {
+		e.process.log.Info("backup written", "blobs", sum.Blobs, "bytes", sum.Bytes, "missing", len(sum.Missing))
+	}
+	return err
+}
+
 // Restored says what a backup held.
 type Restored = backup.Summary
 
@@ -28,4 +38,3 @@ func Restore(ctx context.Context, dir string, r io.Reader) (Restored, error) {
 	}
 	return sum, err
 }
-

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 	"time"
@@ -47,8 +48,9 @@ type stores struct {
 	ledger    store.Ledger
 	blobs     blob.Store
 
-	window, committers int // how dispatch should use them
-	archive            int // tasks kept in asynq's archive per queue; 0: the leader's default
+	window, committers int                                          // how dispatch should use them
+	archive            int                                          // tasks kept in asynq's archive per queue; 0: the leader's default
+	backup             func(ctx context.Context, w io.Writer) error // nil where the stores have backups of their own
 	closers            []func() error
 }
 
