@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -52,7 +51,7 @@ func (d *Dispatcher) again(ctx context.Context, write func() error) error {
 		case d.ledger.lost(err), time.Now().Add(pause).After(over):
 			return err
 		}
-		wait := time.NewTimer(time.Duration(float64(pause) * (0.5 + rand.Float64()))) // apart from each other
+		wait := time.NewTimer(time.Duration(float64(pause) * (0.5 + d.Chance()))) // apart from each other
 		select {
 		case <-wait.C:
 		case <-ctx.Done():

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"time"
 
 	"github.com/google/uuid"
@@ -64,6 +65,8 @@ type Config struct {
 	Committers int
 	// Now is the clock for ids and delays. nil: time.Now.
 	Now func() time.Time
+	// Chance spreads the pauses between repetitions and rounds, so that many processes do not move in step: uniform in [0, 1). nil: math/rand.
+	Chance func() float64
 }
 
 // insertTimeout bounds one commit.
@@ -96,6 +99,9 @@ func New(c Config) *Dispatcher {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Chance == nil {
+		c.Chance = rand.Float64
 	}
 	d := &Dispatcher{Config: c, window: newWindow(c.Window), files: newFileIndex(),
 		ledger:  &outage{log: c.Log, gone: "the ledger is out of reach; submits are repeated", back: "the ledger is back"},

@@ -2,7 +2,6 @@ package dispatch
 
 import (
 	"context"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -27,7 +26,7 @@ func (d *Dispatcher) Refill(ctx context.Context) error {
 	pause := refillEvery
 	for {
 		// ±20 %, so that many processes do not meet at the lock.
-		wait := time.Duration(float64(pause) * (0.8 + 0.4*rand.Float64()))
+		wait := time.Duration(float64(pause) * (0.8 + 0.4*d.Chance()))
 		select {
 		case <-ctx.Done():
 			return nil

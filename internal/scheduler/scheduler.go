@@ -67,6 +67,8 @@ type Config struct {
 	Archive int
 	// LowDisk is how many free bytes are so few that what was deleted must make room soon. 0: 128 MiB.
 	LowDisk int64
+	// Chance spreads the pauses, so that several processes do not move in step: uniform in [0, 1). nil: math/rand.
+	Chance func() float64
 }
 
 const (
@@ -114,6 +116,9 @@ func New(c Config) *Leader {
 	c.LowDisk = cmp.Or(c.LowDisk, 128<<20)
 	if c.Gate == nil {
 		c.Gate = new(Gate)
+	}
+	if c.Chance == nil {
+		c.Chance = rand.Float64
 	}
 	host, _ := os.Hostname()
 	l := &Leader{Config: c, pace: roundEvery, began: time.Now(),
@@ -164,7 +169,7 @@ func (l *Leader) Run(ctx context.Context) error {
 			l.lead(ctx, asked)
 			continue
 		}
-		sleep(ctx, standbyWait)
+		l.sleep(ctx, standbyWait)
 	}
 	return nil
 }
@@ -203,7 +208,7 @@ func (l *Leader) left() time.Duration { return time.Duration(l.until.Load()) - t
 // hold renews the lease and returns when it is lost, or could not be renewed in time, or ctx ends.
 func (l *Leader) hold(ctx context.Context) {
 	for wait := renewEvery; ctx.Err() == nil; {
-		sleep(ctx, min(wait, l.left()))
+		l.sleep(ctx, min(wait, l.left()))
 		asked := time.Now()
 		renewal, cancel := context.WithTimeout(ctx, l.left())
 		_, leads, err := l.Ledger.Lead(renewal, leaseName, l.holder, leaseTTL)
@@ -233,7 +238,7 @@ func (l *Leader) work(ctx context.Context, rounds []round, every time.Duration) 
 				l.do(ctx, &rounds[i])
 			}
 		}
-		sleep(ctx, every)
+		l.sleep(ctx, every)
 	}
 }
 
@@ -253,9 +258,9 @@ func (l *Leader) do(ctx context.Context, r *round) {
 	r.next = time.Now().Add(l.pace << min(r.fails, 2))
 }
 
-func sleep(ctx context.Context, d time.Duration) {
+func (l *Leader) sleep(ctx context.Context, d time.Duration) {
 	// ±20 %, so that several processes do not move in step.
-	t := time.NewTimer(time.Duration(float64(d) * (0.8 + 0.4*rand.Float64())))
+	t := time.NewTimer(time.Duration(float64(d) * (0.8 + 0.4*l.Chance())))
 	defer t.Stop()
 	select {
 	case <-ctx.Done():

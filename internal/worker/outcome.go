@@ -3,7 +3,6 @@ package worker
 import (
 	"encoding/json"
 	"errors"
-	"math/rand/v2"
 	"syscall"
 	"time"
 
@@ -49,7 +48,7 @@ func (w *Worker) retryOrFail(o *store.Outcome, a *attempt) {
 		o.Kind = store.OutcomeFailed
 		return
 	}
-	o.Kind, o.Delay = store.OutcomeRetry, job.Backoff.Delay(job.Attempt, rand.Float64())
+	o.Kind, o.Delay = store.OutcomeRetry, job.Backoff.Delay(job.Attempt, w.Chance())
 	if !a.deadline.IsZero() && !time.Now().Add(o.Delay).Before(a.deadline) {
 		o.Kind, o.Delay = store.OutcomeFailed, 0
 		o.Error = deadlineError(job, "would pass before the next attempt; the last one ended with: "+o.Error.Message)

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -58,6 +59,8 @@ type Config struct {
 	Alone bool
 	// Idle is how long an Alone process waits for a job. 0: 30 s.
 	Idle time.Duration
+	// Chance spreads the delays of retries: uniform in [0, 1). nil: math/rand.
+	Chance func() float64
 }
 
 // Liveness: a worker beats each second; one that could not for selfFence gives up its attempts, well before the leader buries it after 10 s.
@@ -114,6 +117,9 @@ func New(c Config) *Worker {
 	}
 	if c.Idle == 0 {
 		c.Idle = 30 * time.Second
+	}
+	if c.Chance == nil {
+		c.Chance = rand.Float64
 	}
 	pools := map[millrace.Pool]*slots{millrace.CPU: newSlots(c.Self.CPUSlots, false), millrace.IO: newSlots(c.Self.IOSlots, false)}
 	if c.Alone {
