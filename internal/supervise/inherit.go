@@ -158,6 +158,19 @@ func (in *Inherited) Listener(name string) (net.Listener, error) {
 	return l, nil
 }
 
+// File returns the end of a pipe that was handed over under name. It can be taken once.
+func (in *Inherited) File(name string) (*os.File, error) {
+	fd, ok := in.files[name]
+	if !ok {
+		return nil, fmt.Errorf("no file %q was handed over", name)
+	}
+	delete(in.files, name)
+	if err := setNonblock(fd); err != nil { // so that a read can be ended
+		return nil, fmt.Errorf("file %q: %w", name, err)
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
 // Lifeline returns a context that ends with the cause ErrOrphaned when the supervisor is gone; without a supervisor it is ctx with a cancel.
 //
 // An orphan should put down its work and end. Since it may hold a lock that the next supervisor waits for, it is ended after patience if it has not.

@@ -14,6 +14,7 @@ const (
 	childCore       = "core"
 	childAPI        = "api"
 	childWorker     = "worker"
+	childQuarantine = "quarantine"             // the worker that takes quarantined jobs, one at a time
 	nonceVariable   = "MILLRACE_CHILD_NONCE"   // names one run of the supervisor
 	redisVariable   = "MILLRACE_CHILD_REDIS"   // password of the embedded Redis
 	socketsVariable = "MILLRACE_CHILD_SOCKETS" // directory of the sockets below
@@ -25,6 +26,7 @@ const (
 	ledgerSocket   = "ledger.sock"
 	dispatchSocket = "dispatch.sock"
 	lockFile       = "lock"
+	wordPipe       = "word"
 )
 
 // workerNice lets the api win the core while workers compute.
@@ -42,6 +44,16 @@ func command(part string, env ...string) func(int) *exec.Cmd {
 		cmd.Env = append(append(os.Environ(), childVariable+"="+part), env...)
 		return cmd
 	}
+}
+
+// workerChildren are the worker processes, and the one that is started when a job waits in quarantine.
+func workerChildren(count int, files map[string]*os.File, env []string, told mourner) []supervise.Child {
+	worker := supervise.Child{Name: childWorker, Count: count, Command: command(childWorker, env...), Files: files, Nice: workerNice,
+		OnStart: func(_, pid int) { told.started(pid) }, OnExit: told.ended}
+	alone := worker
+	alone.Name, alone.Count, alone.Command = childQuarantine, 1, command(childQuarantine, env...)
+	alone.OnDemand, alone.Tail = true, true
+	return []supervise.Child{worker, alone}
 }
 
 // supervised puts the end of a supervisor into words.

@@ -47,7 +47,8 @@ func (p *process) core(ctx context.Context) error {
 	services, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var running errgroup.Group
-	for _, service := range append(e.services, e.lead, e.beat) {
+	lead := func(ctx context.Context) error { return e.lead(ctx, scheduled{api.dispatcher}) }
+	for _, service := range append(e.services, lead, e.beat) {
 		running.Go(func() error { return service(services) })
 	}
 	err = api.run(ctx, l, p.ready)
@@ -65,12 +66,13 @@ type embeddedStores struct {
 	services []func(context.Context) error
 	resumed  bool        // the workers of the run before this one live on
 	reunited atomic.Bool // whoever has not come back by now is gone
+	word     *receiver   // of the supervisor, on how workers ended
 	gate     scheduler.Gate
 	copy     func(ctx context.Context, path string) error // of the ledger; nil where it is PostgreSQL
 }
 
 func (p *process) openEmbedded(ctx context.Context) (*embeddedStores, error) {
-	e := &embeddedStores{process: p, stores: &stores{window: embeddedWindow, committers: 1}}
+	e := &embeddedStores{process: p, word: newReceiver(), stores: &stores{window: embeddedWindow, committers: 1}}
 	for _, open := range []func(context.Context) error{e.openDispatch, e.openLedger, func(ctx context.Context) error {
 		return e.openBlobs(ctx, p.config)
 	}, e.takeOver} {
@@ -124,7 +126,12 @@ func (e *embeddedStores) openLedger(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	e.services = append(e.services, func(ctx context.Context) error { return e.serveWorkers(ctx, l) })
+	word, err := p.inherited.File(wordPipe)
+	if err != nil {
+		return err
+	}
+	e.services = append(e.services, func(ctx context.Context) error { return e.serveWorkers(ctx, l) },
+		func(ctx context.Context) error { return e.word.listen(ctx, word) })
 	return nil
 }
 
@@ -152,7 +159,7 @@ func (e *embeddedStores) serveWorkers(ctx context.Context, l net.Listener) error
 	return remote.Serve(ctx, l, e.ledger, remote.Hooks{Gone: func(worker string) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
-		if err := e.ledger.Bury(ctx, worker, store.Death{Crash: true}); err != nil {
+		if err := e.ledger.Bury(ctx, worker, e.deathOf(ctx, worker)); err != nil {
 			e.process.log.Warn("cannot bury a dead worker; the leader will", "error", err)
 			return
 		}
@@ -161,6 +168,20 @@ func (e *embeddedStores) serveWorkers(ctx context.Context, l net.Listener) error
 		}
 		rescue(ctx, e.ledger, e.process.log)
 	}})
+}
+
+// deathOf is how a worker ended, in the supervisor's word.
+func (e *embeddedStores) deathOf(ctx context.Context, worker string) store.Death {
+	workers, err := e.ledger.Workers(ctx)
+	if err != nil {
+		return store.Death{}
+	}
+	for _, w := range workers {
+		if w.ID == worker {
+			return e.word.of(ctx, w.PID)
+		}
+	}
+	return store.Death{}
 }
 
 func rescue(ctx context.Context, ledger store.Ledger, log *slog.Logger) {
@@ -194,7 +215,7 @@ func (e *embeddedStores) takeOver(ctx context.Context) error {
 }
 
 // lead is the scheduler. After a restart of core alone it waits for the workers to register again: until then every owner looks dead.
-func (e *embeddedStores) lead(ctx context.Context) error {
+func (e *embeddedStores) lead(ctx context.Context, jobs scheduler.Jobs) error {
 	if !e.reunited.Load() && e.process.config.Database == "" {
 		select {
 		case <-ctx.Done():
@@ -203,7 +224,9 @@ func (e *embeddedStores) lead(ctx context.Context) error {
 		}
 	}
 	e.reunited.Store(true)
-	return scheduler.New(scheduler.Config{Gate: &e.gate, Ledger: e.ledger, Queue: e.queue, Blobs: e.blobs, Log: e.process.log, Archive: e.archive}).Run(ctx)
+	return scheduler.New(scheduler.Config{
+		Ledger: e.ledger, Queue: e.queue, Blobs: e.blobs, Log: e.process.log, Jobs: jobs, Gate: &e.gate, Archive: e.archive, LowDisk: lowDisk,
+	}).Run(ctx)
 }
 
 // beat lists core itself among the live processes.

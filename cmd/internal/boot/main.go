@@ -186,7 +186,9 @@ func (p *process) part(ctx context.Context, part string) error {
 	case childAPI:
 		return p.api(ctx)
 	case childWorker:
-		return p.saidByCore(ctx, p.worker(ctx))
+		return p.saidByCore(ctx, p.worker(ctx, false))
+	case childQuarantine:
+		return p.worker(ctx, true)
 	}
 	return configError("%s=%q: unknown part", childVariable, part)
 }

@@ -44,7 +44,7 @@ func (p *process) serve(ctx context.Context) error {
 	}
 	defer sockets.Close()
 
-	buried, done, err := p.burial(ctx)
+	told, word, done, err := p.mourner(ctx)
 	if err != nil {
 		return err
 	}
@@ -53,32 +53,36 @@ func (p *process) serve(ctx context.Context) error {
 	files := map[string]*os.File{lockFile: lock.File()}
 	coreFiles := map[string]*os.File{lockFile: lock.File(), httpSocket: sockets.http.File(), ledgerSocket: sockets.ledger.File(),
 		dispatchSocket: sockets.dispatch.File()}
+	if word != nil {
+		coreFiles[wordPipe] = word
+	}
+	core := supervise.Child{Name: childCore, Command: command(childCore, env...), Files: coreFiles, MaxDelay: time.Second,
+		OnStop: func() { _ = sockets.http.Close() }}
 	return supervised(supervise.Run(ctx, supervise.Config{
-		Children: []supervise.Child{
-			{Name: childCore, Command: command(childCore, env...), Files: coreFiles, MaxDelay: time.Second,
-				OnStop: func() { _ = sockets.http.Close() }},
-			{Name: childWorker, Count: p.config.Workers, Command: command(childWorker, env...), Files: files, Nice: workerNice,
-				OnExit: buried},
-		},
-		Grace:   max(p.config.Grace, p.config.DrainDelay+apiGrace),
-		Healthy: healthy,
-		OnReady: func() { welcome(os.Stdout, sockets.url(), p.config) },
-		Kill:    p.signals.Kill, Roll: p.signals.Roll, Log: p.log,
+		Children: append([]supervise.Child{core}, workerChildren(p.config.Workers, files, env, told)...),
+		Grace:    max(p.config.Grace, p.config.DrainDelay+apiGrace),
+		Healthy:  healthy,
+		OnReady:  func() { welcome(os.Stdout, sockets.url(), p.config) },
+		Kill:     p.signals.Kill, Roll: p.signals.Roll, Log: p.log,
 	}))
 }
 
-// burial is what happens when a worker has ended. Over core's socket the end of its connection says so; with a PostgreSQL of their own the
-// workers have no such socket, and the supervisor tells the ledger.
-func (p *process) burial(ctx context.Context) (buried func(supervise.Exit), done func(), err error) {
+// mourner is who is told when a worker has ended: with a PostgreSQL of their own the ledger itself, else core, which reads from word.
+func (p *process) mourner(ctx context.Context) (told mourner, word *os.File, done func(), err error) {
 	if p.config.Database == "" {
-		return nil, func() {}, nil
+		read, write, err := os.Pipe()
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		return &sender{log: p.log, to: write}, read, func() { _, _ = read.Close(), write.Close() }, nil
 	}
 	s := &stores{}
 	if err := s.openPostgres(ctx, p.config, p.log, supervisorConns); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	buryDead(ctx, s.ledger, p.log, false) // those of a run before this one
-	return func(exit supervise.Exit) { buryDead(ctx, s.ledger, p.log, !exit.Asked) }, func() { _ = s.Close() }, nil
+	dead := newBurials(s.ledger, p.log)
+	dead.bury(supervise.Exit{}) // those of a run before this one
+	return dead, nil, func() { _ = s.Close() }, nil
 }
 
 // tryFirst tries what can be wrong before a data directory is made for nothing. One that is there already may belong to a server that is just

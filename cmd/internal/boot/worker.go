@@ -2,9 +2,7 @@ package boot
 
 import (
 	"context"
-	"log/slog"
 	"os"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -27,32 +25,13 @@ func (p *process) superviseWorkers(ctx context.Context) error {
 		return err
 	}
 	defer s.Close()
-	buryDead(ctx, s.ledger, p.log, false) // those of a run before this one
+	dead := newBurials(s.ledger, p.log)
+	dead.bury(supervise.Exit{}) // those of a run before this one
 	return supervised(supervise.Run(ctx, supervise.Config{
-		Children: []supervise.Child{{Name: childWorker, Count: p.config.Processes, Command: command(childWorker), Nice: workerNice,
-			OnExit: func(exit supervise.Exit) { buryDead(ctx, s.ledger, p.log, !exit.Asked) }}},
-		Grace: p.config.Grace, Healthy: healthy, Kill: p.signals.Kill, Roll: p.signals.Roll, Log: p.log,
+		Children: workerChildren(p.config.Processes, nil, nil, dead),
+		Grace:    p.config.Grace, Healthy: healthy, Kill: p.signals.Kill, Roll: p.signals.Roll, Log: p.log,
 		OnReady: func() { p.log.Info("ready", "processes", p.config.Processes, "cpu", p.config.CPU, "io", p.config.IO) },
 	}))
-}
-
-// buryDead declares dead the workers of this host whose processes are gone, and puts their jobs back. crash says whether the death counts as
-// one that the jobs may have caused.
-func buryDead(ctx context.Context, ledger store.Ledger, log *slog.Logger, crash bool) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
-	defer cancel()
-	self := newWorker(millrace.Worker{})
-	n, err := ledger.BuryHost(ctx, self.Host, func(w millrace.Worker) bool {
-		start, alive := supervise.ProcessStart(w.PID)
-		return w.BootID == self.BootID && alive && start == w.PIDStart
-	}, func(millrace.Worker) store.Death { return store.Death{Crash: crash} })
-	if err != nil {
-		log.Warn("cannot bury dead workers; the leader will", "error", err)
-		return
-	}
-	if n > 0 {
-		rescue(ctx, ledger, log)
-	}
 }
 
 // newWorker fills in who this process is.
@@ -65,8 +44,8 @@ func newWorker(w millrace.Worker) millrace.Worker {
 	return w
 }
 
-// worker is one worker process.
-func (p *process) worker(ctx context.Context) error {
+// worker is one worker process. Alone, it takes what waits in quarantine, and ends when nothing does.
+func (p *process) worker(ctx context.Context, alone bool) error {
 	limitMemory(p.config)
 	s, ledger, err := p.openForWorker(ctx)
 	if err != nil {
@@ -77,10 +56,13 @@ func (p *process) worker(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	self := newWorker(millrace.Worker{Role: childWorker, CPUSlots: p.config.CPU, IOSlots: p.config.IO})
+	if alone {
+		self.Role, self.CPUSlots, self.IOSlots = childQuarantine, 1, 0
+	}
 	w := worker.New(worker.Config{
 		Ledger: ledger, Queue: s.queue, Blobs: s.blobs, Types: types, Events: s.publisher, Log: p.log,
-		Self:   newWorker(millrace.Worker{Role: childWorker, CPUSlots: p.config.CPU, IOSlots: p.config.IO}),
-		Budget: memoryBudget(p.config), Grace: p.config.Grace, Ready: p.ready,
+		Self: self, Budget: memoryBudget(p.config), Grace: p.config.Grace, Ready: p.ready, Alone: alone, Quarantine: p.wantQuarantine,
 	})
 	services, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -90,6 +72,13 @@ func (p *process) worker(ctx context.Context) error {
 	stop()
 	_ = running.Wait()
 	return err
+}
+
+// wantQuarantine has the supervisor start the process for the job that waits in quarantine.
+func (p *process) wantQuarantine() {
+	if err := p.inherited.Want(childQuarantine); err != nil {
+		p.log.Warn("cannot ask for the process that takes quarantined jobs", "error", err)
+	}
 }
 
 // openForWorker opens what a worker process sees of the stores: the workers' part of the ledger, over core's socket where it is SQLite.
