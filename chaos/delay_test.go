@@ -26,7 +26,7 @@ var (
 	linkOut  = kind{"link cut or slow", 10 * time.Second, true}
 	frozen   = kind{"frozen core", 15 * time.Second, true}
 	diskFull = kind{"disk full or failing", 0, true}
-	drained  = kind{"SIGTERM and start", 5 * time.Second, true}
+	drained  = kind{"SIGTERM, frozen supervisor", 5 * time.Second, true}
 )
 
 // strike is one fault as it happened.

@@ -49,6 +49,9 @@ type request struct {
 
 const clients = 16
 
+// batches is how many of a thousand requests are for a batch.
+const batches = 8
+
 func newLoad(t testing.TB, f *fleet, rate int) *load {
 	l := &load{t: t, f: f, rate: rate, inputs: make(map[string]string), jobs: make(map[string]*request), history: &storetest.History{Token: tokenOf},
 		client: &http.Client{Timeout: 8 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: clients}}}
@@ -164,7 +167,11 @@ func (l *load) run(submitting, ctx context.Context) {
 	for range clients {
 		all.Go(func() {
 			for range turns {
-				l.submit(ctx, l.next(""))
+				if l.keys && rand.IntN(1000) < batches {
+					l.submitBatch(ctx)
+				} else {
+					l.submit(ctx, l.next(""))
+				}
 			}
 		})
 	}

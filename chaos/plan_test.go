@@ -82,7 +82,7 @@ func longPlan(mode string) []step {
 	for _, p := range api {
 		plan = append(plan, order(p, "kill", core, 10*time.Second))
 	}
-	plan = append(plan, order(fault.OutcomeLost, "error", "", 10*time.Second), order(fault.Claimed, "stop", "", 10*time.Second),
+	plan = append(plan, order(fault.OutcomeLost, "error", "", 10*time.Second), order(fault.Claimed, "stop", "", 10*time.Second), order(fault.Claimed, "stop", "", 10*time.Second),
 		order(fault.Leading, "kill", core, 20*time.Second), killCollector(leader, core),
 		kill("worker"), kill("worker"), freeze("worker", lost, freezing), fillDisk(while))
 	if mode == embedded {
