@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+
+	"github.com/millrace/millrace/internal/mutant"
 )
 
 // tx is the open transaction. Its context is nobody's: a caller who goes away must not cancel his neighbours' commit.
@@ -56,7 +58,7 @@ func (t *tx) stmt(query string) (*sql.Stmt, error) {
 	if s, ok := t.stmts[query]; ok {
 		return s, nil
 	}
-	s, err := t.conn.PrepareContext(context.Background(), query)
+	s, err := t.conn.PrepareContext(context.Background(), mutant.SQL(query))
 	if err != nil {
 		return nil, fmt.Errorf("prepare %.40q: %w", query, err)
 	}
