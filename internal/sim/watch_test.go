@@ -1,0 +1,156 @@
+package sim_test
+
+import (
+	"context"
+	"encoding/json"
+	"sync"
+	"time"
+
+	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/store"
+)
+
+// watch stands beside the ledger and sees what it commits, whoever hears the answer.
+type watch struct {
+	world *world
+	mu    sync.Mutex
+	fence map[string]int64 // the newest that was claimed, by job
+	won   map[store.Delivery]bool
+	seen  map[string]millrace.State
+	asked map[string]request // by job id
+	skew  time.Duration      // of the clock at the last look
+}
+
+func newWatch(w *world) *watch {
+	return &watch{world: w, fence: map[string]int64{}, won: map[store.Delivery]bool{}, seen: map[string]millrace.State{}, asked: map[string]request{}}
+}
+
+// claimed notes a claim that was committed.
+func (w *watch) claimed(worker string, lived bool, j *millrace.Job) {
+	if !lived {
+		w.world.wrongly("I5: worker %s, which is dead, was given job %s", worker, j.ID)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.fence[j.ID] = max(w.fence[j.ID], j.Fence)
+}
+
+// newest are the fences before a group of outcomes is written.
+func (w *watch) newest(outcomes []store.Outcome) []int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	fences := make([]int64, len(outcomes))
+	for i, o := range outcomes {
+		fences[i] = w.fence[o.Job]
+	}
+	return fences
+}
+
+// finished notes outcomes that were committed: one with an older fence than the newest claim must not win.
+func (w *watch) finished(outcomes []store.Outcome, won []bool, newest []int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i, o := range outcomes {
+		d := store.Delivery{Job: o.Job, Fence: o.Fence}
+		if won[i] && !w.won[d] && o.Fence < newest[i] {
+			w.world.wrongly("I2: an outcome with fence %d won job %s, whose newest attempt has %d", o.Fence, o.Job, newest[i])
+		}
+		w.won[d] = w.won[d] || won[i]
+	}
+}
+
+func (w *watch) accepted(id string, r request) {
+	if r.keep < time.Hour {
+		w.world.history.Deleted(id) // once it is final; look sees to it that it is not sooner
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.asked[id] = r
+}
+
+// look reads everything as an observer does, and says how many jobs are not final.
+func (w *watch) look(ctx context.Context) (live int, err error) {
+	w.world.mu.Lock()
+	skew := w.world.skew
+	w.world.mu.Unlock()
+	jobs, err := w.world.ledger.List(ctx, tenant, store.JobFilter{Limit: 500})
+	if err != nil {
+		return 0, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	there := make(map[string]bool, len(jobs))
+	for _, j := range jobs {
+		there[j.ID] = true
+		w.world.history.Saw("the observer", j)
+		w.seen[j.ID] = j.State
+		if !j.State.Final() {
+			live++
+		}
+	}
+	for id, state := range w.seen {
+		if there[id] {
+			continue
+		}
+		delete(w.seen, id)
+		if !state.Final() && skew == w.skew && w.asked[id].remove == 0 {
+			w.world.wrongly("I1: job %s was %s and is gone", id, state)
+		}
+	}
+	w.skew = skew
+	return live, nil
+}
+
+// finals are the jobs that were over when the observer looked last, and that nobody opens again.
+func (w *watch) finals() map[string]bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	over := map[string]bool{}
+	for id, state := range w.seen {
+		if r, ok := w.asked[id]; ok && r.retry == 0 && state.Final() {
+			over[id] = true
+		}
+	}
+	return over
+}
+
+// ends looks at every job once all is over: what the clients' plans allow.
+func (w *watch) ends(ctx context.Context) error {
+	jobs, err := w.world.ledger.List(ctx, tenant, store.JobFilter{Limit: 500})
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, j := range jobs {
+		if j.State == millrace.Succeeded {
+			var r result
+			if err := json.Unmarshal(j.Result, &r); err != nil || r.Fence != j.Fence {
+				w.world.wrongly("I2: job %s succeeded with the result %s, its fence is %d", j.ID, j.Result, j.Fence)
+			}
+			for _, out := range j.Outputs {
+				w.output(ctx, j, out)
+			}
+		}
+		if j.State == millrace.Failed && j.Error.Code == millrace.CodeInputFailed {
+			w.world.wrongly("I8: job %s failed because its input is gone, which nobody deleted", j.ID)
+		}
+		r, ok := w.asked[j.ID]
+		if ok && j.State == millrace.Canceled && r.cancel == 0 {
+			w.world.wrongly("job %s is canceled, though nobody asked for it", j.ID)
+		}
+	}
+	return nil
+}
+
+func (w *watch) output(ctx context.Context, j *millrace.Job, out millrace.Output) {
+	f, err := w.world.ledger.File(ctx, tenant, out.File)
+	if err != nil {
+		w.world.wrongly("I6: output %s of job %s: %v", out.File, j.ID, err)
+		return
+	}
+	data, ok := w.world.bytes.get(f.Blob)
+	if !ok || sumOf(data) != out.SHA256 {
+		w.world.wrongly("I6: output %s of job %s: the bytes are gone or other ones", out.File, j.ID)
+	}
+}
