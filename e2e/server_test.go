@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -88,7 +89,13 @@ func (s *server) launch(name, binary string, args ...string) {
 
 // stop ends everything by SIGTERM, workers first, and shows the logs of a failed test.
 func (s *server) stop() {
-	for _, name := range []string{"worker", "scheduler", "api", "serve"} {
+	names := []string{"worker", "scheduler", "api", "serve"}
+	for name := range s.processes {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	for _, name := range names {
 		if p := s.processes[name]; p != nil {
 			code := p.terminate()
 			if code != 0 {

@@ -48,6 +48,9 @@ func readMigrations() ([]migration, error) {
 		}
 		all = append(all, migration{version, name, string(sql)})
 	}
+	for i, sql := range future() {
+		all = append(all, migration{len(files) + 1 + i, "future", sql})
+	}
 	slices.SortFunc(all, func(a, b migration) int { return cmp.Compare(a.version, b.version) })
 	for i, m := range all {
 		if m.version != i+1 {

@@ -1,0 +1,5 @@
+//go:build nextschema && !afternext
+
+package postgres
+
+func afterNext() []string { return nil }
