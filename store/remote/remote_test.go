@@ -36,7 +36,19 @@ func TestModel(t *testing.T) {
 	storetest.RunModel(t, func(t *testing.T) storetest.Backend {
 		c := &clock{}
 		l, path := openLedger(t, c), socket(t)
-		serve(t, listen(t, path), l)
+		stop := make(chan struct{})
+		var drain sync.WaitGroup
+		t.Cleanup(func() { close(stop); drain.Wait() }) // after the server has ended, which waits for its hook
+		gone, _ := serve(t, listen(t, path), l)
+		drain.Go(func() { // more workers than the channel holds go when the one connection does
+			for {
+				select {
+				case <-gone:
+				case <-stop:
+					return
+				}
+			}
+		})
 		return storetest.Backend{Ledger: l, Worker: dial(t, path), Now: c.Now, Age: c.Age}
 	})
 }
