@@ -61,13 +61,12 @@ func kill(what string) step {
 // freeze stops one process of a kind and lets it go on.
 func freeze(what string, k kind, d func(*chaosRun) time.Duration) step {
 	return step{"SIGSTOP " + what, k, func(r *chaosRun) (strike, error) {
-		pids := r.f.processes(what)
-		if len(pids) == 0 {
-			return strike{}, fmt.Errorf("no %s is running", what)
+		pid, err := r.one(what)
+		if err != nil {
+			return strike{}, err
 		}
-		pid := pids[r.rand.IntN(len(pids))]
 		s := strike{began: time.Now(), note: fmt.Sprint("pid ", pid)}
-		err := signal(pid, syscall.SIGSTOP)
+		err = signal(pid, syscall.SIGSTOP)
 		s.hit = err == nil
 		r.sleep(d(r))
 		_ = signal(pid, syscall.SIGCONT)
@@ -219,12 +218,12 @@ func killCollector(leader, child string) step {
 			return strike{}, err
 		}
 		r.sleep(blobGrace + time.Second)
-		pids := r.f.processes(leader)
-		if len(pids) == 0 {
-			return strike{}, fmt.Errorf("no %s is running", leader)
+		pid, err := r.one(leader)
+		if err != nil {
+			return strike{}, err
 		}
 		for _, u := range r.f.units {
-			if u.pid() == pids[0] {
+			if u.pid() == pid {
 				u.ask() // it gives its lease back: the next one need not wait for the end of it
 			}
 		}
@@ -238,7 +237,7 @@ func collectable(r *chaosRun) error {
 	body := fmt.Appendf(nil, "nobody wants this: %d", rand.Uint64())
 	header := map[string]string{"Content-Type": "application/octet-stream"}
 	if status, _, err := r.f.call(r.ctx, r.load.client, "POST", "/v1/files?name=unwanted", body, header, &file); err != nil || status != http.StatusCreated {
-		return fmt.Errorf("upload: %d, %w", status, err)
+		return fmt.Errorf("upload: %d, %v", status, err)
 	}
 	_, _, err := r.f.call(r.ctx, r.load.client, "DELETE", "/v1/files/"+file.ID, nil, nil, nil)
 	return err
@@ -246,11 +245,20 @@ func collectable(r *chaosRun) error {
 
 // hit sends a signal to one process of a kind.
 func (r *chaosRun) hit(what string, s syscall.Signal) error {
-	pids := r.f.processes(what)
-	if len(pids) == 0 {
-		return fmt.Errorf("no %s is running", what)
+	pid, err := r.one(what)
+	if err != nil {
+		return err
 	}
-	return signal(pids[r.rand.IntN(len(pids))], s)
+	return signal(pid, s)
+}
+
+// one chooses a process of a kind. An earlier fault may have ended all of them a moment ago.
+func (r *chaosRun) one(what string) (int, error) {
+	var pids []int
+	if !eventually(15*time.Second, func() bool { pids = r.f.processes(what); return len(pids) > 0 || r.ctx.Err() != nil }) || len(pids) == 0 {
+		return 0, fmt.Errorf("no %s is running", what)
+	}
+	return pids[r.rand.IntN(len(pids))], nil
 }
 
 func (r *chaosRun) sleep(d time.Duration) {

@@ -20,10 +20,14 @@ import (
 	"github.com/millrace/millrace/store/storetest"
 )
 
+// maxStrikes is how often the run may kill the process of one job: a job that met more is poison to the product, and rightly.
+const maxStrikes = millrace.PoisonCrashes - 1
+
 // verdict is what a run has cost.
 type verdict struct {
 	accepted, ended, lost, doubled, unknown, repeated int
 	spentByFaults, spentByDisk                        int
+	crashes                                           int // of the job that met most
 	delays                                            delays
 }
 
@@ -118,8 +122,11 @@ func (r *chaosRun) judgeAttempts(v *verdict, j *millrace.Job) {
 	if q := r.load.jobs[tokenOf(j)]; q != nil {
 		kind = q.kind
 	}
-	ends := 0
+	ends, crashes := 0, 0
 	for _, a := range j.Attempts {
+		if a.Outcome == millrace.AttemptCrashed {
+			crashes++
+		}
 		own := kind == "broken" && a.Error != nil && a.Error.Code.Permanent()
 		switch {
 		case a.Outcome == millrace.AttemptSucceeded, own:
@@ -130,6 +137,9 @@ func (r *chaosRun) judgeAttempts(v *verdict, j *millrace.Job) {
 			v.spentByFaults++
 			r.t.Errorf("spent by a fault: job %s (%s), attempt %d: %s %+v", j.ID, kind, a.N, a.Outcome, a.Error)
 		}
+	}
+	if v.crashes = max(v.crashes, crashes); crashes > maxStrikes {
+		r.t.Errorf("the run itself is wrong: it has struck job %s %d times", j.ID, crashes)
 	}
 	if ends > 1 {
 		v.doubled++
@@ -213,6 +223,7 @@ func (r *chaosRun) print(v verdict, ends []string) {
 	if v.spentByDisk > 0 {
 		row("attempts that the disk failed", v.spentByDisk)
 	}
+	row("most kills that one job met", v.crashes)
 	row("longest wait without a fault", v.delays.plain.Round(time.Millisecond))
 	b.WriteString("  longest extra delay by kind of fault\n")
 	for _, name := range slices.Sorted(maps.Keys(v.delays.longest)) {
