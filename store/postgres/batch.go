@@ -17,12 +17,12 @@ const maxStatement = 1000
 
 // writeRows writes rows sorted by id. It answers a refusal when the database does not take one of them.
 func writeRows(ctx context.Context, tx pgx.Tx, rows []*insertRow) error {
-	args := insertArgs(rows)
 	if !slices.ContainsFunc(rows, (*insertRow).full) {
-		_, err := tx.Exec(ctx, insertSQL, args...)
+		sql, args := insertStatement(rows)
+		_, err := tx.Exec(ctx, sql, args...)
 		return asRefusal(err)
 	}
-	stale, err := insertCached(ctx, tx, rows, append(args, insertFullArgs(rows)...))
+	_, stale, err := insertFull(ctx, tx, rows)
 	if err != nil {
 		return asRefusal(err)
 	}
@@ -82,7 +82,7 @@ func probe(ctx context.Context, tx pgx.Tx, rows []*insertRow, refused refusal) e
 	if err != nil {
 		return err
 	}
-	_, err = insertCached(ctx, point, rows, append(insertArgs(rows), insertFullArgs(rows)...))
+	_, _, err = insertFull(ctx, point, rows)
 	if back := point.Rollback(ctx); back != nil {
 		return errors.Join(err, back)
 	}

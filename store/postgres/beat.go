@@ -19,12 +19,12 @@ const (
 	beatSQL = `UPDATE workers SET beat_at = now(), memory_used = $2, memory_budget = $3 WHERE id = $1 AND state = 'live'`
 
 	progressSQL = `UPDATE jobs j SET progress = u.progress::json FROM unnest($2::uuid[], $3::bigint[], $4::text[]) AS u (job, held, progress)
-		WHERE j.id = ANY ($2) AND j.id = u.job AND j.fence = u.held AND j.state = 'running' AND j.worker_id = $1`
+		WHERE j.id = ANY ($2) AND j.id = u.job AND j.fence = u.held AND j.state = 'running' AND coalesce(j.worker_id, j.owner) = $1`
 
 	// One row for each attempt about which there is something to say: it is lost, or else it is to be canceled.
 	holdingsSQL = `SELECT u.n, j.id IS NULL
 		FROM unnest($2::uuid[], $3::bigint[], $4::int[]) AS u (job, held, n) LEFT JOIN LATERAL (
-			SELECT id, cancel_at FROM jobs WHERE id = u.job AND fence = u.held AND state = 'running' AND worker_id = $1 OFFSET 0) j ON true
+			SELECT id, cancel_at FROM jobs WHERE id = u.job AND fence = u.held AND state = 'running' AND coalesce(worker_id, owner) = $1 OFFSET 0) j ON true
 		WHERE j.id IS NULL OR j.cancel_at IS NOT NULL
 		ORDER BY u.n`
 
@@ -77,7 +77,13 @@ func (l *Ledger) Beat(ctx context.Context, b store.Beat) (reply store.BeatReply,
 		}
 		return nil
 	})
-	return reply, err
+	if err != nil || len(reply.Lost) == 0 {
+		return reply, err
+	}
+	return reply, again(ctx, "beat", func(ctx context.Context) error {
+		_, err := l.pool.Exec(ctx, undoneSQL, column(held, holding.key), column(held, holding.fence))
+		return err
+	})
 }
 
 func (h holding) key() pgtype.UUID  { return h.id }

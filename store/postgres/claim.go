@@ -3,46 +3,43 @@ package postgres
 import (
 	"bytes"
 	"context"
-	"encoding/json"
-	"fmt"
+	"iter"
 	"slices"
-	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/store"
 )
 
-// claimedColumns are a claimed job c, the delivery's place in the batch and the job's input files in order.
-const claimedColumns = jobColumns + `, n, CASE WHEN c.inputs IS NOT NULL THEN (
-	SELECT jsonb_agg(jsonb_build_object('ID', f.id, 'Tenant', f.tenant, 'Name', f.name, 'Size', f.size, 'SHA256', f.sha256,
-		'ContentType', f.content_type, 'Blob', f.blob, 'Job', f.job, 'CreatedAt', f.created_at, 'ExpiresAt', f.expires_at) ORDER BY i.n)
-	FROM jsonb_array_elements(c.inputs) WITH ORDINALITY AS i (value, n) LEFT JOIN LATERAL (
-		SELECT ` + fileColumns + ` FROM files WHERE id = (i.value->>'file')::uuid AND tenant = c.tenant OFFSET 0) f ON true) END`
-
 // claimSQL is guarded by the fence, the state and the worker's life: a buried worker that thaws gets nothing. A job of a paused queue waits, one
 // past its deadline fails without another attempt.
+//
+// The commit does not wait for the disk. A claim that a crash of the server undoes leaves the job to be claimed again; the attempt that has begun
+// ends like any whose worker was too late, or, if the next claim comes before its end, as that attempt, which has the same fence: one outcome
+// counts, as ever.
 const claimSQL = `
-WITH u AS (
-	SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::int[]) AS u (job, delivered, n)
-), c AS (
-	UPDATE jobs j SET state = 'running', fence = fence + 1, attempt = attempt + 1, starts = starts + 1, worker_id = $4, due_at = NULL,
-		started_at = now(), progress = NULL
-	FROM u
-	WHERE j.id = ANY ($1) AND j.id = u.job AND j.fence = u.delivered AND j.state IN ('scheduled', 'queued', 'retrying') AND j.cancel_at IS NULL
-		AND (j.deadline > now()) IS NOT FALSE AND j.queue <> ALL (ARRAY(SELECT queue FROM paused_queues))
-		AND EXISTS (SELECT 1 FROM workers WHERE id = $4 AND state = 'live')
-	RETURNING ` + jobColumns + `, u.n
+WITH held AS (
+	INSERT INTO holds (worker, jobs) VALUES ($3, $1)
+	ON CONFLICT (worker) DO UPDATE SET jobs = ARRAY(SELECT job FROM unnest(holds.jobs) AS x (job) WHERE job <> ALL ($4::uuid[])) || EXCLUDED.jobs
 )
-SELECT ` + claimedColumns + ` FROM c`
+UPDATE jobs SET state = 'running', fence = fence + 1, attempt = attempt + 1, starts = starts + 1, owner = $3, worker_id = NULL,
+	started_at = now(), progress = NULL
+WHERE id = ANY ($1) AND fence = ($2::bigint[])[array_position($1, id)] AND state IN ('scheduled', 'queued', 'retrying') AND cancel_at IS NULL
+	AND (deadline > now()) IS NOT FALSE AND queue <> ALL (ARRAY(SELECT queue FROM paused_queues))
+	AND EXISTS (SELECT 1 FROM workers WHERE workers.id = $3 AND workers.state = 'live')
+	AND (SELECT set_config('synchronous_commit', 'off', true)) IS NOT NULL
+RETURNING ` + jobColumns
 
 // reclaimSQL finds what this worker claimed with an earlier call whose answer it has not seen.
 const reclaimSQL = `
-SELECT ` + claimedColumns + `
-FROM unnest($1::uuid[], $2::bigint[], $3::int[]) AS u (job, delivered, n), LATERAL (
-	SELECT ` + jobColumns + ` FROM jobs WHERE id = u.job AND fence = u.delivered + 1 AND state = 'running' AND worker_id = $4 OFFSET 0) c
-WHERE EXISTS (SELECT 1 FROM workers WHERE id = $4 AND state = 'live')`
+SELECT ` + jobColumns + ` FROM jobs
+WHERE id = ANY ($1) AND fence = ($2::bigint[])[array_position($1, id)] + 1 AND state = 'running' AND coalesce(worker_id, owner) = $3
+	AND EXISTS (SELECT 1 FROM workers WHERE workers.id = $3 AND workers.state = 'live')`
+
+// aliveSQL says whether a worker lives.
+const aliveSQL = `SELECT EXISTS (SELECT 1 FROM workers WHERE id = $1 AND state = 'live')`
 
 // wanted is a delivery with its place in the caller's list.
 type wanted struct {
@@ -63,52 +60,151 @@ func (l *Ledger) Claim(ctx context.Context, worker string, deliveries []store.De
 	if !ok || len(todo) == 0 {
 		return claimed, nil
 	}
-	for _, sql := range []string{claimSQL, reclaimSQL} {
-		err := again(ctx, "claim jobs", func(ctx context.Context) error { return l.claim(ctx, sql, owner, todo, claimed) })
+	refused := 0
+	for group := range onePerJob(todo) {
+		n, err := l.claimGroup(ctx, owner, group, claimed)
 		if err != nil {
 			return nil, err
 		}
-		todo = slices.DeleteFunc(todo, func(w wanted) bool { return claimed[w.n].Job != nil })
-		if len(todo) == 0 {
-			return claimed, nil
-		}
+		refused += n
+	}
+	if err := l.inputs(ctx, claimed); err != nil {
+		return nil, err
+	}
+	if refused == 0 {
+		return claimed, nil
 	}
 	return claimed, again(ctx, "claim jobs", func(ctx context.Context) error { return l.alive(ctx, owner) })
+}
+
+// onePerJob yields groups in which each job is once, as claimSQL needs it. There is a second group when an old delivery came with the new one.
+func onePerJob(todo []wanted) iter.Seq[[]wanted] {
+	return func(yield func([]wanted) bool) {
+		for len(todo) > 0 {
+			var group, rest []wanted
+			for i, w := range todo {
+				if i > 0 && todo[i-1].id == w.id {
+					rest = append(rest, w)
+				} else {
+					group = append(group, w)
+				}
+			}
+			if !yield(group) {
+				return
+			}
+			todo = rest
+		}
+	}
+}
+
+// claimGroup answers how many were refused.
+func (l *Ledger) claimGroup(ctx context.Context, owner pgtype.UUID, todo []wanted, claimed []store.Claimed) (refused int, err error) {
+	done := l.claims.begin(owner, todo)
+	err = again(ctx, "claim jobs", func(ctx context.Context) error { return l.claim(ctx, claimSQL, owner, todo, claimed, done) })
+	if err != nil {
+		return 0, err // what has become of it is unknown: the worker may hold these jobs
+	}
+	l.claims.told(owner, done)
+	todo = slices.DeleteFunc(todo, func(w wanted) bool { return claimed[w.n].Job != nil })
+	if len(todo) == 0 {
+		return 0, nil
+	}
+	if err = again(ctx, "claim jobs", func(ctx context.Context) error { return l.claim(ctx, reclaimSQL, owner, todo, claimed, nil) }); err != nil {
+		return 0, err
+	}
+	todo = slices.DeleteFunc(todo, func(w wanted) bool { return claimed[w.n].Job != nil })
+	l.claims.refuse(todo)
+	return len(todo), nil
 }
 
 // alive is ErrBuried for a worker that is not: its refused deliveries may be claimed by others, so it must not drop them.
 func (l *Ledger) alive(ctx context.Context, worker pgtype.UUID) error {
 	var lives bool
-	err := l.pool.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM workers WHERE id = $1 AND state = 'live')`, worker).Scan(&lives)
+	err := l.pool.QueryRow(ctx, aliveSQL, worker).Scan(&lives)
 	if err == nil && !lives {
 		return store.ErrBuried
 	}
 	return err
 }
 
-func (l *Ledger) claim(ctx context.Context, sql string, owner pgtype.UUID, todo []wanted, claimed []store.Claimed) error {
-	rows, err := l.pool.Query(ctx, sql,
-		column(todo, wanted.key), column(todo, wanted.delivered), column(todo, wanted.place), owner)
+func (l *Ledger) claim(ctx context.Context, sql string, owner pgtype.UUID, todo []wanted, claimed []store.Claimed, done []pgtype.UUID) error {
+	args := []any{column(todo, wanted.key), column(todo, wanted.delivered), owner}
+	if done != nil {
+		args = append(args, done)
+	}
+	places := make(map[string]int, len(todo))
+	for _, w := range todo {
+		places[w.id.String()] = w.n
+	}
+	rows, err := l.pool.Query(ctx, sql, args...)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
+	mine := make([]jobRow, 0, len(todo))
 	for rows.Next() {
-		var (
-			n      int
-			inputs []byte
-		)
-		job, err := scanJob(rows, &n, &inputs)
+		mine = append(mine, jobRow{})
+		r := &mine[len(mine)-1]
+		if err := rows.Scan(r.targets()...); err != nil {
+			return err
+		}
+		job, err := r.read()
 		if err != nil {
 			return err
 		}
-		files, err := readInputs(inputs)
-		if err != nil {
-			return fmt.Errorf("job %s: %w", job.ID, err)
-		}
-		claimed[n] = store.Claimed{Job: job, Inputs: files, Started: job.StartedAt}
+		claimed[places[job.ID]] = store.Claimed{Job: job, Started: job.StartedAt}
 	}
+	l.claims.note(mine)
 	return rows.Err()
+}
+
+const inputFilesSQL = `SELECT ` + fileColumns + ` FROM files WHERE id = ANY ($1)`
+
+// inputs adds the jobs' input files. What a live job needs is not deleted, and a file's bytes never change, so a file that was read once is known.
+func (l *Ledger) inputs(ctx context.Context, claimed []store.Claimed) error {
+	known, missing := map[string]millrace.File{}, []pgtype.UUID(nil)
+	for _, c := range claimed {
+		if c.Job == nil {
+			continue
+		}
+		for _, in := range c.Job.Inputs {
+			if f, ok := l.files.get(in.File); ok {
+				known[in.File] = f
+			} else if id, ok := parseID(in.File); ok {
+				missing = append(missing, id)
+			}
+		}
+	}
+	if len(missing) > 0 {
+		if err := again(ctx, "read inputs", func(ctx context.Context) error { return l.readFiles(ctx, missing, known) }); err != nil {
+			return err
+		}
+	}
+	for i, c := range claimed {
+		if c.Job == nil || len(c.Job.Inputs) == 0 {
+			continue
+		}
+		claimed[i].Inputs = make([]millrace.File, len(c.Job.Inputs))
+		for n, in := range c.Job.Inputs {
+			if f := known[in.File]; f.Tenant == c.Job.Tenant {
+				claimed[i].Inputs[n] = f
+			}
+		}
+	}
+	return nil
+}
+
+func (l *Ledger) readFiles(ctx context.Context, ids []pgtype.UUID, into map[string]millrace.File) error {
+	rows, err := l.pool.Query(ctx, inputFilesSQL, ids)
+	if err != nil {
+		return err
+	}
+	files, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (millrace.File, error) { return scanFile(row) })
+	for _, f := range files {
+		into[f.ID] = f
+		l.files.put(f)
+	}
+	return err
 }
 
 // distinct parses deliveries and sorts them by job, so that batches take their locks in one order. The same delivery twice in a batch is one.
@@ -121,26 +217,4 @@ func distinct(deliveries []store.Delivery) []wanted {
 	}
 	slices.SortStableFunc(all, func(a, b wanted) int { return bytes.Compare(a.id.Bytes[:], b.id.Bytes[:]) })
 	return slices.CompactFunc(all, func(a, b wanted) bool { return a.id == b.id && a.fence == b.fence })
-}
-
-// readInputs decodes what claimedColumns builds; a missing file is an object of nulls.
-func readInputs(text []byte) ([]millrace.File, error) {
-	if len(text) == 0 {
-		return nil, nil
-	}
-	var files []millrace.File
-	if err := json.Unmarshal(text, &files); err != nil {
-		return nil, fmt.Errorf("read inputs: %w", err)
-	}
-	for i := range files {
-		files[i].CreatedAt, files[i].ExpiresAt = utc(files[i].CreatedAt), utc(files[i].ExpiresAt)
-	}
-	return files, nil
-}
-
-func utc(t time.Time) time.Time {
-	if t.IsZero() {
-		return time.Time{}
-	}
-	return t.UTC()
 }

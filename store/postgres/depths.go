@@ -24,19 +24,19 @@ SELECT q.queue, least($1, due.ready + later.ready + sent.ready), least($1, later
 	coalesce(now() - least(due.oldest, sent.oldest), interval '0')
 FROM q, LATERAL (
 	SELECT count(*) AS ready, min(due_at) AS oldest FROM (
-		SELECT due_at FROM jobs WHERE queue = q.queue AND sent_gen = 0 AND due_at <= now() ORDER BY due_at LIMIT $1) a
+		SELECT due_at FROM jobs WHERE queue = q.queue AND sent_gen = 0 AND due_at <= now() AND state <> 'running' ORDER BY due_at LIMIT $1) a
 ) due, LATERAL (
 	SELECT count(*) FILTER (WHERE state = 'queued') AS ready, count(*) FILTER (WHERE state <> 'queued') AS delayed FROM (
-		SELECT state FROM jobs WHERE queue = q.queue AND sent_gen = 0 AND due_at > now() ORDER BY due_at LIMIT 2 * $1) b
+		SELECT state FROM jobs WHERE queue = q.queue AND sent_gen = 0 AND due_at > now() AND state <> 'running' ORDER BY due_at LIMIT 2 * $1) b
 ) later, LATERAL (
 	SELECT count(*) FILTER (WHERE state = 'queued' OR due_at <= now()) AS ready, count(*) FILTER (WHERE state <> 'queued' AND due_at > now()) AS delayed,
 		min(due_at) FILTER (WHERE due_at <= now()) AS oldest FROM (
-		SELECT state, due_at FROM jobs WHERE queue = q.queue AND sent_gen > 0 AND due_at IS NOT NULL ORDER BY sent_gen, due_at LIMIT $1) c
+		SELECT state, due_at FROM jobs WHERE queue = q.queue AND sent_gen > 0 AND due_at IS NOT NULL AND state <> 'running' ORDER BY sent_gen, due_at LIMIT $1) c
 ) sent
 WHERE q.queue IS NOT NULL`
 
 const runningSQL = `
-SELECT queue, least($1, count(*)) FROM (SELECT queue FROM jobs WHERE worker_id IS NOT NULL ORDER BY worker_id OFFSET 0) r GROUP BY queue`
+SELECT r.queue, least($1, count(*)) FROM ` + candidates + `, LATERAL (SELECT j.queue` + runningOf + ` OFFSET 0) r GROUP BY r.queue`
 
 // Depths counts the jobs of each queue that has any, up to the limit.
 func (l *Ledger) Depths(ctx context.Context, limit int) ([]store.Depth, error) {

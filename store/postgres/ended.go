@@ -3,14 +3,15 @@ package postgres
 import (
 	"context"
 	"encoding/json"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/millrace/millrace"
 )
 
-// ended continues a statement whose CTE w holds changed jobs with id, tenant, state, run, inputs, unique_key, webhook and expires_at, the last NULL
-// unless the job is final now. It writes what hangs on the end of a run, so that each way to a final state does.
+// ended continues a statement whose CTE w holds changed jobs with id, tenant, state, run, inputs, input, unique_key, webhook and expires_at, the
+// last NULL unless the job is final now. It writes what hangs on the end of a run, so that each way to a final state does.
 const ended = releaseInputs + `, unlocked AS (
 	DELETE FROM unique_keys k USING w
 	WHERE k.key = ANY (ARRAY(SELECT unique_key FROM w WHERE unique_key IS NOT NULL AND expires_at IS NOT NULL))
@@ -25,13 +26,18 @@ const tellSQL = `INSERT INTO webhook_deliveries (job, run, tenant, event, url)
 // its jobs.
 const releaseInputs = `, freed AS (
 	DELETE FROM job_files d USING w
-	WHERE d.job = ANY (ARRAY(SELECT id FROM w WHERE inputs IS NOT NULL AND expires_at IS NOT NULL)) AND w.id = d.job
+	WHERE d.job = ANY (ARRAY(SELECT id FROM w WHERE inputs IS NOT NULL AND input IS NULL AND expires_at IS NOT NULL)) AND w.id = d.job
 	RETURNING d.file, w.expires_at
+), used AS (
+	SELECT file, expires_at FROM freed UNION ALL SELECT input, expires_at FROM w WHERE input IS NOT NULL AND expires_at IS NOT NULL
 ), kept AS (
 	UPDATE files f SET expires_at = m.until + interval '5 minutes'
-	FROM (SELECT file, max(expires_at) AS until FROM freed GROUP BY file) m
-	WHERE f.id = ANY (ARRAY(SELECT file FROM freed)) AND f.id = m.file AND f.expires_at < m.until
+	FROM (SELECT file, max(expires_at) AS until FROM used GROUP BY file) m
+	WHERE f.id = ANY (ARRAY(SELECT file FROM used)) AND f.id = m.file AND f.expires_at < m.until + interval '3 minutes'
 )`
+
+// sureMargin is how much longer than its last job a file lives at least, short of the three minutes by what a commit may take.
+const sureMargin = 2 * time.Minute
 
 const failOverdueSQL = `
 WITH late AS MATERIALIZED (
@@ -40,7 +46,7 @@ WITH late AS MATERIALIZED (
 ), w AS (
 	UPDATE jobs j SET state = 'failed', fence = j.fence + 1, error = $2::json, due_at = NULL, finished_at = now(), expires_at = now() + j.retention
 	WHERE j.id = ANY (ARRAY(SELECT id FROM late)) AND j.state IN ('scheduled', 'waiting', 'queued', 'retrying')
-	RETURNING j.id, j.tenant, j.state, j.run, j.inputs, j.expires_at, j.unique_key, j.webhook
+	RETURNING j.id, j.tenant, j.state, j.run, j.inputs, j.input, j.expires_at, j.unique_key, j.webhook
 )` + ended + `
 SELECT count(*) FROM w`
 

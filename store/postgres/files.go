@@ -112,10 +112,14 @@ func (l *Ledger) ListFiles(ctx context.Context, tenant, before string, limit int
 	return files, wrap("list files", err)
 }
 
+// neededFile says of a file f whether a live job needs it.
+const neededFile = `(EXISTS (SELECT 1 FROM job_files n WHERE n.tenant = f.tenant AND n.file = f.id OFFSET 0)
+	OR EXISTS (SELECT 1 FROM jobs n WHERE n.input = f.id AND n.finished_at IS NULL OFFSET 0))`
+
 const deleteFileSQL = `
 WITH gone AS (
 	DELETE FROM files f WHERE f.id = $2 AND f.tenant = $1
-		AND NOT EXISTS (SELECT 1 FROM job_files n WHERE n.tenant = f.tenant AND n.file = f.id OFFSET 0)
+		AND NOT ` + neededFile + `
 	RETURNING f.blob
 ), loosened AS (
 	UPDATE blobs SET loose = true WHERE key = ANY (ARRAY(SELECT blob FROM gone)) AND NOT loose
@@ -148,7 +152,7 @@ const expireFilesSQL = `
 WITH gone AS (
 	DELETE FROM files WHERE id = ANY (ARRAY(
 		SELECT f.id FROM files f WHERE f.job IS NULL AND f.expires_at <= now()
-			AND NOT EXISTS (SELECT 1 FROM job_files n WHERE n.tenant = f.tenant AND n.file = f.id OFFSET 0)
+			AND NOT ` + neededFile + `
 		ORDER BY f.expires_at LIMIT $1 FOR UPDATE SKIP LOCKED))
 	RETURNING blob
 ), loosened AS (

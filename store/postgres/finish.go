@@ -8,24 +8,26 @@ import (
 	"slices"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/millrace/millrace/store"
 )
 
-// appendAttempt begins the new value of attempts for a job j whose attempt ends; the statement adds outcome, spent, kind and error, and closes the
-// parenthesis. fence and kind are not for users: by them a repeated outcome is known for the job's own. 50 is millrace.MaxAttemptHistory.
+// appendAttempt begins the new value of attempts for a job j whose attempt ends; the statement adds ended_at, outcome, spent, kind and error, and
+// closes the parenthesis. fence and kind are not for users: by them a repeated outcome is known for the job's own. 50 is millrace.MaxAttemptHistory.
 const appendAttempt = `CASE WHEN jsonb_array_length(j.attempts) < 50 THEN j.attempts ELSE j.attempts - 0 END || jsonb_build_object(
-	'n', j.starts, 'run', j.run, 'worker', j.worker_id, 'started_at', j.started_at, 'ended_at', now(), 'fence', j.fence`
+	'n', j.starts, 'run', j.run, 'worker', coalesce(j.worker_id, j.owner), 'started_at', j.started_at, 'fence', j.fence`
 
 const (
 	// endsCanceled: somebody asked for it, and the attempt would otherwise be followed by another.
 	endsCanceled = `(u.kind IN ('retry', 'released') AND j.cancel_at IS NOT NULL)`
 	// goesOn: the job is not final after this outcome.
 	goesOn = `(u.kind IN ('retry', 'released') AND j.cancel_at IS NULL)`
+	// endsByWord: the attempt needs no entry in attempts, since the columns of the final job say everything but the word.
+	endsByWord = `(u.kind IN ('succeeded', 'failed'))`
 )
 
-// finishCTE is guarded by the fence and the state. What hangs on an outcome is written by the same statement, from the rows it changed; a group of
-// jobs without inputs and cache keys touches no other table.
+// finishCTE is guarded by the fence and the state. What hangs on an outcome is written by the same statement, from the rows it changed.
 const finishCTE = `
 WITH u AS (
 	SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::interval[])
@@ -35,7 +37,9 @@ WITH u AS (
 		state = CASE WHEN ` + endsCanceled + ` THEN 'canceled' WHEN u.kind = 'retry' THEN 'retrying' WHEN u.kind = 'released' THEN 'queued' ELSE u.kind END,
 		fence = j.fence + CASE u.kind WHEN 'released' THEN 1 ELSE 0 END,
 		attempt = j.attempt - CASE WHEN u.kind IN ('released', 'canceled') THEN 1 ELSE 0 END,
-		attempts = ` + appendAttempt + `, 'outcome', u.word, 'spent', u.kind NOT IN ('released', 'canceled'), 'kind', u.kind, 'error', u.failure::jsonb),
+		attempts = CASE WHEN ` + endsByWord + ` THEN j.attempts ELSE ` + appendAttempt + `, 'ended_at', now(), 'outcome', u.word,
+			'spent', u.kind NOT IN ('released', 'canceled'), 'kind', u.kind, 'error', u.failure::jsonb) END,
+		word = CASE WHEN ` + endsByWord + ` THEN u.word END,
 		error = CASE u.kind WHEN 'succeeded' THEN NULL ELSE coalesce(u.failure::json, j.error) END,
 		result = u.result::json, outputs = u.outputs::json, progress = u.progress::json,
 		worker_id = NULL, sent_gen = 0,
@@ -45,7 +49,7 @@ WITH u AS (
 		expires_at = CASE WHEN ` + goesOn + ` THEN NULL ELSE now() + j.retention END
 	FROM u
 	WHERE j.id = ANY ($1) AND j.id = u.job AND j.fence = u.held AND j.state = 'running'
-	RETURNING j.id, j.tenant, j.state, j.run, j.inputs, j.cache_key, j.expires_at, j.unique_key, j.webhook, u.n
+	RETURNING j.id, j.tenant, j.state, j.run, j.inputs, j.input, j.cache_key, j.expires_at, j.unique_key, j.webhook, u.n
 )` + ended + `, remembered AS (
 	INSERT INTO results (cache_key, tenant, job)
 	SELECT DISTINCT ON (cache_key, tenant) cache_key, tenant, id FROM w WHERE state = 'succeeded' AND cache_key IS NOT NULL
@@ -53,8 +57,17 @@ WITH u AS (
 	ON CONFLICT (cache_key, tenant) DO UPDATE SET job = EXCLUDED.job
 )`
 
+// finishPlainSQL is for jobs that end for good and on whose end nothing hangs: see plain.
+const finishPlainSQL = `
+UPDATE jobs j SET state = u.kind, word = u.word, error = u.failure::json, result = u.result::json, progress = u.progress::json, worker_id = NULL,
+	due_at = NULL, finished_at = now(), expires_at = now() + j.retention
+FROM unnest($1::uuid[], $2::bigint[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
+	AS u (job, held, n, kind, word, failure, result, progress)
+WHERE j.id = ANY ($1) AND j.id = u.job AND j.fence = u.held AND j.state = 'running'
+RETURNING u.n`
+
 const finishSQL = finishCTE + `
-SELECT w.n, 0 FROM w`
+SELECT w.n FROM w`
 
 // finishOutputsSQL is the same for a group with outputs. Each winner comes with the number of files that it has got: fewer than its outputs means
 // that a blob is dying.
@@ -74,7 +87,8 @@ SELECT w.n, (SELECT count(*) FROM f WHERE f.job = w.id) FROM w`
 // wonBeforeSQL finds outcomes that an earlier call wrote.
 const wonBeforeSQL = `
 SELECT u.n FROM unnest($1::uuid[], $2::bigint[], $3::int[], $4::text[]) AS u (job, held, n, kind), LATERAL (
-	SELECT 1 FROM jobs j WHERE j.id = u.job AND j.attempts @> jsonb_build_array(jsonb_build_object('fence', u.held, 'kind', u.kind)) OFFSET 0) won`
+	SELECT 1 FROM jobs j WHERE j.id = u.job AND (j.fence = u.held AND j.state = u.kind AND j.word IS NOT NULL
+		OR j.attempts @> jsonb_build_array(jsonb_build_object('fence', u.held, 'kind', u.kind))) OFFSET 0) won`
 
 // Finish writes outcomes together. When one of them cannot be written as it is, the others are; its error is returned.
 func (l *Ledger) Finish(ctx context.Context, outcomes []store.Outcome) ([]bool, error) {
@@ -87,14 +101,38 @@ func (l *Ledger) Finish(ctx context.Context, outcomes []store.Outcome) ([]bool, 
 	}
 	slices.SortStableFunc(rows, func(a, b finishRow) int { return bytes.Compare(a.id.Bytes[:], b.id.Bytes[:]) })
 	rows = slices.CompactFunc(rows, func(a, b finishRow) bool { return a.id == b.id && a.outcome.Fence == b.outcome.Fence })
-	if err := l.finishGroup(ctx, rows, won); err != nil {
+	plain, rest := l.claims.split(rows, &l.files)
+	err := errors.Join(l.finishGroup(ctx, plain, won), l.finishGroup(ctx, rest, won))
+	if err != nil {
 		return won, err
 	}
+	l.claims.end(rest, &l.files)
+	l.claims.end(plain, &l.files)
 	lost := slices.DeleteFunc(rows, func(r finishRow) bool { return won[r.n] })
 	if len(lost) == 0 {
 		return won, nil
 	}
-	return won, again(ctx, "finish jobs", func(ctx context.Context) error { return l.wonBefore(ctx, lost, won) })
+	if err = again(ctx, "finish jobs", func(ctx context.Context) error { return l.wonBefore(ctx, lost, won) }); err != nil {
+		return won, err
+	}
+	lost = slices.DeleteFunc(lost, func(r finishRow) bool { return won[r.n] })
+	return won, again(ctx, "finish jobs", func(ctx context.Context) error { return l.undone(ctx, lost) })
+}
+
+// undoneSQL: a crash of the server undid a claim, which no commit had waited for. The delivery is spent, so the job gets another at once; the fence
+// passes over the one that the lost attempt has.
+const undoneSQL = `UPDATE jobs j SET fence = j.fence + 2, sent_gen = 0, due_at = least(j.due_at, now())
+	FROM unnest($1::uuid[], $2::bigint[]) AS u (job, held)
+	WHERE j.id = ANY ($1) AND j.id = u.job AND j.fence = u.held - 1 AND j.state IN ('scheduled', 'queued', 'retrying')`
+
+// undone looks among outcomes that have lost for such jobs.
+func (l *Ledger) undone(ctx context.Context, lost []finishRow) error {
+	if len(lost) == 0 {
+		return nil
+	}
+	_, err := l.pool.Exec(ctx, undoneSQL, column(lost, func(r finishRow) pgtype.UUID { return r.id }),
+		column(lost, func(r finishRow) int64 { return r.outcome.Fence }))
+	return err
 }
 
 // finishGroup splits a group that the database refuses until the culprit is alone.
@@ -120,18 +158,12 @@ func (l *Ledger) finishGroup(ctx context.Context, rows []finishRow, won []bool) 
 
 // tryFinish writes a group in one transaction: in one round trip unless there are outputs, whose files are counted before the commit.
 func (l *Ledger) tryFinish(ctx context.Context, rows []finishRow, won []bool) error {
+	if !slices.ContainsFunc(rows, func(r finishRow) bool { return !r.plain }) {
+		return l.finishAtOnce(ctx, finishPlainSQL, finishPlainArgs(rows), won)
+	}
 	args := finishArgs(rows)
 	if !slices.ContainsFunc(rows, func(r finishRow) bool { return len(r.files) > 0 }) {
-		result, err := l.pool.Query(ctx, finishSQL, args...)
-		if err != nil {
-			return err
-		}
-		var n, files int
-		_, err = pgx.ForEachRow(result, []any{&n, &files}, func() error {
-			won[n] = true
-			return nil
-		})
-		return err
+		return l.finishAtOnce(ctx, finishSQL, args, won)
 	}
 	args = append(args, finishOutputArgs(rows)...)
 	var winners map[int]int
@@ -157,6 +189,19 @@ func (l *Ledger) tryFinish(ctx context.Context, rows []finishRow, won []bool) er
 		won[n] = true
 	}
 	return nil
+}
+
+func (l *Ledger) finishAtOnce(ctx context.Context, sql string, args []any, won []bool) error {
+	result, err := l.pool.Query(ctx, sql, args...)
+	if err != nil {
+		return err
+	}
+	var n int
+	_, err = pgx.ForEachRow(result, []any{&n}, func() error {
+		won[n] = true
+		return nil
+	})
+	return err
 }
 
 // readWinners reads the places of the winners, each with its number of files written.

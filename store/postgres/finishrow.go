@@ -16,6 +16,7 @@ type finishRow struct {
 	id         pgtype.UUID
 	files      []pgtype.UUID // of its outputs
 	unstorable bool          // it is the replacement of an outcome that could not be stored
+	plain      bool          // the job ends with it and nothing else is to be written
 }
 
 // newFinishRow is not ok for an outcome of a job that cannot exist: it loses.
@@ -104,6 +105,20 @@ func finishArgs(rows []finishRow) []any {
 		column(rows, finishRow.outputs),
 		column(rows, finishRow.progress),
 		column(rows, finishRow.delay),
+	}
+}
+
+// finishPlainArgs are those of finishPlainSQL.
+func finishPlainArgs(rows []finishRow) []any {
+	return []any{
+		column(rows, func(r finishRow) pgtype.UUID { return r.id }),
+		column(rows, func(r finishRow) int64 { return r.outcome.Fence }),
+		column(rows, func(r finishRow) int { return r.n }),
+		column(rows, func(r finishRow) string { return string(r.outcome.Kind) }),
+		column(rows, func(r finishRow) string { return r.outcome.Attempt }),
+		column(rows, finishRow.failure),
+		column(rows, func(r finishRow) *string { return rawJSON(r.outcome.Result) }),
+		column(rows, finishRow.progress),
 	}
 }
 

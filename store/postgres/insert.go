@@ -25,20 +25,39 @@ FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text
 	fence, created_at, run_at, grace)
 ON CONFLICT (id) DO NOTHING`
 
+// insertInputSQL is the same for a group in which jobs have one input at most. A job whose input is missing is not written. See keep_needed_file in
+// the migrations for the lock.
+const insertInputSQL = `
+WITH there AS MATERIALIZED (SELECT id, tenant FROM files WHERE id = ANY ($20::uuid[]) ORDER BY id FOR KEY SHARE)
+INSERT INTO jobs (id, tenant, type, state, priority, queue, params, metadata, run, max_attempts, timeout, backoff, retention, cache_key,
+	fence, created_at, run_at, due_at, inputs, input)
+SELECT id, tenant, type, state, priority, queue, params::json, metadata::json, run, max_attempts, timeout, backoff::json, retention, cache_key,
+	fence, coalesce(created_at, now()), coalesce(run_at, now()), ` + insertDue + `, inputs::jsonb, input
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::int[], $10::int[],
+	$11::interval[], $12::text[], $13::interval[], $14::text[], $15::bigint[], $16::timestamptz[], $17::timestamptz[], $18::interval[],
+	$19::text[], $20::uuid[])
+	AS u (id, tenant, type, state, priority, queue, params, metadata, run, max_attempts, timeout, backoff, retention, cache_key,
+	fence, created_at, run_at, grace, inputs, input)
+WHERE input IS NULL OR (input, tenant) IN (SELECT t.id, t.tenant FROM there t)
+ON CONFLICT (id) DO NOTHING`
+
 const insertDue = `CASE state WHEN 'scheduled' THEN coalesce(run_at, now()) WHEN 'queued' THEN now() + grace END`
 
 // insertFullSQL is the same for a group in which a job has more to it, such as tags or inputs, or comes out of the cache. What hangs on a job is written only with its
-// row: a repeated insert must not take inputs for a job that has ended meanwhile. A missing input is a violation of job_files' foreign key. The
-// answer has a row for each cached job written, with the number of its files that could be.
+// row: a repeated insert must not take inputs for a job that has ended meanwhile. Where there are several, a missing input is a violation of
+// job_files' foreign key. The answer has a row for each job written, with the number of its files that could be if it is out of the cache.
 //
 // FOR KEY SHARE waits for a collector that holds the blob and then sees that it is dying; a collector passes over blobs held so.
 const insertFullSQL = `
 WITH u AS (
 	SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::int[], $10::int[],
 		$11::interval[], $12::text[], $13::interval[], $14::text[], $15::bigint[], $16::timestamptz[], $17::timestamptz[], $18::interval[],
-		$19::text[], $20::text[], $21::boolean[], $22::text[], $23::text[], $24::timestamptz[], $25::text[], $26::interval[], $27::text[], $28::text[])
+		$19::text[], $20::text[], $21::boolean[], $22::text[], $23::text[], $24::timestamptz[], $25::text[], $26::interval[], $27::text[], $28::text[],
+		$35::uuid[])
 		AS u (id, tenant, type, state, priority, queue, params, metadata, run, max_attempts, timeout, backoff, retention, cache_key,
-		fence, created_at, run_at, grace, inputs, tags, cached, result, outputs, deadline, unique_key, unique_ttl, webhook, schedule)
+		fence, created_at, run_at, grace, inputs, tags, cached, result, outputs, deadline, unique_key, unique_ttl, webhook, schedule, input)
+), there AS MATERIALIZED (
+	SELECT id, tenant FROM files WHERE id = ANY ($35::uuid[]) ORDER BY id FOR KEY SHARE
 ), source AS MATERIALIZED (
 	SELECT o.job, o.id, o.tenant, o.name, o.content_type, s.blob, s.size, s.sha256
 	FROM unnest($29::uuid[], $30::uuid[], $31::text[], $32::text[], $33::text[], $34::uuid[]) AS o (job, id, tenant, name, content_type, source),
@@ -48,19 +67,20 @@ WITH u AS (
 ), written AS (
 	INSERT INTO jobs (id, tenant, type, state, priority, queue, params, metadata, run, max_attempts, timeout, backoff, retention, cache_key,
 		fence, created_at, run_at, due_at, inputs, tags, cached, result, outputs, started_at, finished_at, expires_at,
-		deadline, unique_key, unique_ttl, webhook, schedule)
+		deadline, unique_key, unique_ttl, webhook, schedule, input)
 	SELECT id, tenant, type, state, priority, queue, params::json, metadata::json, run, max_attempts, timeout, backoff::json, retention, cache_key,
 		fence, coalesce(created_at, now()), coalesce(run_at, now()), ` + insertDue + `, inputs::jsonb, tags::jsonb, cached, result::json,
 		outputs::json, CASE WHEN cached THEN now() END, CASE WHEN cached THEN now() END, CASE WHEN cached THEN now() + retention END,
-		deadline, unique_key, unique_ttl, webhook::jsonb, schedule
-	FROM u ON CONFLICT (id) DO NOTHING
-	RETURNING id, tenant, state, run, inputs, tags, cached, expires_at, webhook
+		deadline, unique_key, unique_ttl, webhook::jsonb, schedule, input
+	FROM u WHERE input IS NULL OR (input, tenant) IN (SELECT t.id, t.tenant FROM there t) ON CONFLICT (id) DO NOTHING
+	RETURNING id, tenant, state, run, inputs, input, tags, cached, expires_at, webhook
 ), tagged AS (
 	INSERT INTO job_tags (job, tenant, tag)
 	SELECT w.id, w.tenant, t.tag FROM written w, jsonb_array_elements_text(w.tags) AS t (tag) ON CONFLICT DO NOTHING
 ), needed AS (
 	INSERT INTO job_files (job, tenant, file)
-	SELECT w.id, w.tenant, (i.value->>'file')::uuid FROM written w, jsonb_array_elements(w.inputs) AS i WHERE NOT w.cached
+	SELECT w.id, w.tenant, (i.value->>'file')::uuid FROM written w, jsonb_array_elements(w.inputs) AS i
+	WHERE NOT w.cached AND w.input IS NULL
 	ON CONFLICT DO NOTHING
 ), told AS (` + tellSQL + ` FROM written w WHERE w.cached AND w.webhook->'events' ? w.state
 ), shared AS (
@@ -69,7 +89,7 @@ WITH u AS (
 	FROM source s JOIN live l ON l.key = s.blob JOIN written w ON w.id = s.job
 	RETURNING job
 )
-SELECT w.id, (SELECT count(*) FROM shared s WHERE s.job = w.id) FROM written w WHERE w.cached`
+SELECT w.id, CASE WHEN w.cached THEN (SELECT count(*) FROM shared s WHERE s.job = w.id) ELSE 0 END FROM written w`
 
 // Insert writes a group of jobs in one transaction.
 func (l *Ledger) Insert(ctx context.Context, jobs []store.NewJob) []error {
@@ -144,53 +164,72 @@ type staleError map[pgtype.UUID]bool
 
 func (staleError) Error() string { return store.ErrStaleResult.Error() }
 
+// insertStatement is the least that writes all of the rows.
+func insertStatement(rows []*insertRow) (sql string, args []any) {
+	switch {
+	case slices.ContainsFunc(rows, (*insertRow).full):
+		return insertFullSQL, insertFullArgs(rows)
+	case slices.ContainsFunc(rows, func(r *insertRow) bool { return len(r.inputs) > 0 }):
+		return insertInputSQL, insertInputArgs(rows)
+	}
+	return insertSQL, insertArgs(rows)
+}
+
+// tryInsert writes a group in one round trip, unless jobs come out of the cache, whose files are counted before the commit.
 func (l *Ledger) tryInsert(ctx context.Context, rows []*insertRow) error {
-	if !slices.ContainsFunc(rows, (*insertRow).full) {
-		args := insertArgs(rows)
-		return again(ctx, "insert jobs", func(ctx context.Context) error {
-			_, err := l.pool.Exec(ctx, insertSQL, args...)
-			return err
-		})
+	if slices.ContainsFunc(rows, func(r *insertRow) bool { return r.job.Cached }) {
+		return l.tryCached(ctx, rows)
 	}
-	args := append(insertArgs(rows), insertFullArgs(rows)...)
-	if !slices.ContainsFunc(rows, func(r *insertRow) bool { return r.job.Cached }) {
-		return again(ctx, "insert jobs", func(ctx context.Context) error {
-			_, err := l.pool.Exec(ctx, insertFullSQL, args...)
-			return err
-		})
-	}
-	var stale staleError
+	sql, args := insertStatement(rows)
+	written := 0
 	err := again(ctx, "insert jobs", func(ctx context.Context) error {
-		stale = nil
-		return pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) (err error) {
-			if stale, err = insertCached(ctx, tx, rows, args); err == nil && stale != nil {
+		tag, err := l.pool.Exec(ctx, sql, args...)
+		written = int(tag.RowsAffected())
+		return err
+	})
+	if err != nil || written == len(rows) || sql == insertSQL {
+		return err
+	}
+	_, err = l.dropMissing(ctx, rows) // or an earlier call wrote them
+	return err
+}
+
+func (l *Ledger) tryCached(ctx context.Context, rows []*insertRow) error {
+	return again(ctx, "insert jobs", func(ctx context.Context) error {
+		written := 0
+		err := pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
+			var stale staleError
+			var err error
+			if written, stale, err = insertFull(ctx, tx, rows); err == nil && stale != nil {
 				err = stale // rolls back
 			}
 			return err
 		})
+		if err == nil && written < len(rows) {
+			_, err = l.dropMissing(ctx, rows)
+		}
+		return err
 	})
-	if stale != nil {
-		return stale
-	}
-	return err
 }
 
-// insertCached says which of the cached jobs got fewer files than they have outputs.
-func insertCached(ctx context.Context, tx pgx.Tx, rows []*insertRow, args []any) (staleError, error) {
+// insertFull says how many rows it wrote, and which of the cached jobs got fewer files than they have outputs.
+func insertFull(ctx context.Context, tx pgx.Tx, rows []*insertRow) (written int, stale staleError, err error) {
 	want := make(map[pgtype.UUID]int, len(rows))
 	for _, r := range rows {
-		want[r.id] = len(r.job.Outputs)
+		if r.job.Cached {
+			want[r.id] = len(r.job.Outputs)
+		}
 	}
-	result, err := tx.Query(ctx, insertFullSQL, args...)
+	result, err := tx.Query(ctx, insertFullSQL, insertFullArgs(rows)...)
 	if err != nil {
-		return nil, err
+		return 0, nil, err
 	}
 	var (
-		stale staleError
-		id    pgtype.UUID
-		got   int
+		id  pgtype.UUID
+		got int
 	)
 	_, err = pgx.ForEachRow(result, []any{&id, &got}, func() error {
+		written++
 		if got == want[id] {
 			return nil
 		}
@@ -200,7 +239,7 @@ func insertCached(ctx context.Context, tx pgx.Tx, rows []*insertRow, args []any)
 		stale[id] = true
 		return nil
 	})
-	return stale, err
+	return written, stale, err
 }
 
 const missingInputsSQL = `
@@ -219,6 +258,9 @@ func (l *Ledger) dropMissing(ctx context.Context, rows []*insertRow) ([]*insertR
 		for _, file := range r.inputs {
 			jobs, files, tenants = append(jobs, r.id), append(files, file), append(tenants, r.job.Tenant)
 		}
+	}
+	if len(files) == 0 {
+		return rows, nil
 	}
 	result, err := l.pool.Query(ctx, missingInputsSQL, jobs, tenants, files)
 	if err != nil {

@@ -26,9 +26,9 @@ type insertRow struct {
 	barred                                error  // why it can not be written, whatever the ledger holds
 }
 
-// full says whether the row needs more than the columns that every job has.
+// full says whether the row needs more than the columns that every job has, and one input.
 func (r *insertRow) full() bool {
-	return r.inputsJSON != nil || r.tags != nil || r.job.Cached || r.job.Unique != nil || r.webhook != nil || r.job.Schedule != "" ||
+	return len(r.inputs) > 1 || r.tags != nil || r.job.Cached || r.job.Unique != nil || r.webhook != nil || r.job.Schedule != "" ||
 		!r.job.Deadline.IsZero()
 }
 
@@ -136,7 +136,15 @@ func column[R, T any](rows []R, field func(R) T) []T {
 	return all
 }
 
-// insertArgs are $1 to $18 of both inserts.
+// onlyInput is NULL for a job without inputs, and for one whose inputs are rows of job_files. Those of a job out of the cache are of the past.
+func (r *insertRow) onlyInput() *pgtype.UUID {
+	if len(r.inputs) != 1 || r.job.Cached {
+		return nil
+	}
+	return &r.inputs[0]
+}
+
+// insertArgs are $1 to $18 of all inserts.
 func insertArgs(rows []*insertRow) []any {
 	return []any{
 		column(rows, func(r *insertRow) pgtype.UUID { return r.id }),
@@ -160,7 +168,12 @@ func insertArgs(rows []*insertRow) []any {
 	}
 }
 
-// insertFullArgs are $19 to $34 of insertFullSQL.
+// insertInputArgs are those of insertInputSQL.
+func insertInputArgs(rows []*insertRow) []any {
+	return append(insertArgs(rows), column(rows, func(r *insertRow) *string { return r.inputsJSON }), column(rows, (*insertRow).onlyInput))
+}
+
+// insertFullArgs are those of insertFullSQL.
 func insertFullArgs(rows []*insertRow) []any {
 	var (
 		jobs, files, sources  []pgtype.UUID
@@ -172,7 +185,7 @@ func insertFullArgs(rows []*insertRow) []any {
 			tenants, names, types = append(tenants, r.job.Tenant), append(names, clean(out.Name)), append(types, clean(out.ContentType))
 		}
 	}
-	return []any{
+	return append(insertArgs(rows),
 		column(rows, func(r *insertRow) *string { return r.inputsJSON }),
 		column(rows, func(r *insertRow) *string { return r.tags }),
 		column(rows, func(r *insertRow) bool { return r.job.Cached }),
@@ -184,5 +197,6 @@ func insertFullArgs(rows []*insertRow) []any {
 		column(rows, func(r *insertRow) *string { return r.webhook }),
 		column(rows, func(r *insertRow) *string { return orNull(clean(r.job.Schedule)) }),
 		jobs, files, tenants, names, types, sources,
-	}
+		column(rows, (*insertRow).onlyInput),
+	)
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/store"
@@ -31,7 +33,7 @@ WITH w AS (
 		state = CASE state WHEN 'running' THEN state ELSE 'canceled' END,
 		fence = fence + CASE state WHEN 'running' THEN 0 ELSE 1 END,
 		cancel_at = coalesce(cancel_at, now()),
-		due_at = NULL,
+		word = NULL, due_at = NULL,
 		finished_at = CASE state WHEN 'running' THEN NULL ELSE now() END,
 		expires_at = CASE state WHEN 'running' THEN NULL ELSE now() + retention END
 	WHERE id = $2 AND tenant = $1 AND state IN ('scheduled', 'waiting', 'queued', 'running', 'retrying')
@@ -46,8 +48,10 @@ func (l *Ledger) Cancel(ctx context.Context, tenant, id string) (*millrace.Job, 
 
 const retrySQL = `
 WITH w AS (
-	UPDATE jobs SET
-		state = 'queued', run = run + 1, attempt = 0, crashes = 0, fence = fence + 1, sent_gen = 0, run_at = now(), due_at = now(),
+	UPDATE jobs j SET
+		state = 'queued', run = run + 1, word = NULL,
+		attempts = CASE WHEN word IS NULL THEN attempts ELSE ` + appendAttempt + `, 'ended_at', finished_at, 'outcome', word, 'spent', true,
+			'kind', state, 'error', error::jsonb) END, attempt = 0, crashes = 0, fence = fence + 1, sent_gen = 0, run_at = now(), due_at = now(),
 		queue = coalesce(home, queue), home = NULL, deadline = CASE WHEN deadline > now() THEN deadline END,
 		progress = NULL, result = NULL, outputs = NULL, error = NULL,
 		started_at = NULL, finished_at = NULL, expires_at = NULL, cancel_at = NULL
@@ -55,7 +59,7 @@ WITH w AS (
 	RETURNING ` + jobColumns + `
 ), needed AS (
 	INSERT INTO job_files (job, tenant, file)
-	SELECT w.id, w.tenant, (i.value->>'file')::uuid FROM w, jsonb_array_elements(w.inputs) AS i
+	SELECT w.id, w.tenant, (i.value->>'file')::uuid FROM w, jsonb_array_elements(w.inputs) AS i WHERE w.input IS NULL
 	ON CONFLICT DO NOTHING
 )
 SELECT ` + jobColumns + ` FROM w`
@@ -69,7 +73,10 @@ func (l *Ledger) Retry(ctx context.Context, tenant, id string) (job *millrace.Jo
 	}
 	err = again(ctx, op, func(ctx context.Context) error {
 		return pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
-			if job, err = scanJob(tx.QueryRow(ctx, retrySQL, tenant, key)); err != nil || job.Unique == nil {
+			if job, err = scanJob(tx.QueryRow(ctx, retrySQL, tenant, key)); err != nil {
+				return err
+			}
+			if err := lockInputs(ctx, tx, job); err != nil || job.Unique == nil {
 				return err
 			}
 			want := uniqueRow{keyName{job.Unique.Key, tenant}, key, nil}
@@ -92,6 +99,20 @@ func (l *Ledger) Retry(ctx context.Context, tenant, id string) (job *millrace.Jo
 		err = fmt.Errorf("%s: %w", op, store.ErrInputMissing)
 	}
 	return nil, err
+}
+
+// lockInputs keeps a job's inputs where they are until the end of the transaction, or says that one is gone.
+func lockInputs(ctx context.Context, tx pgx.Tx, job *millrace.Job) error {
+	ids := make([]pgtype.UUID, 0, len(job.Inputs))
+	for _, in := range job.Inputs {
+		id, _ := parseID(in.File)
+		ids = append(ids, id)
+	}
+	there, err := lockFiles(ctx, tx, ids)
+	if err == nil && slices.ContainsFunc(ids, func(id pgtype.UUID) bool { return !there[fileName{id, job.Tenant}] }) {
+		err = store.ErrInputMissing
+	}
+	return err
 }
 
 // change runs a guarded update that returns the job. When the guard refuses, the job is returned as it stands with ErrState.

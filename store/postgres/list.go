@@ -12,11 +12,11 @@ import (
 )
 
 // The three ways into a list. What is filled in is further conditions on j and the number of the last placeholder, never a value. The running
-// jobs are few and have an index of their own; OFFSET 0 keeps the planner from walking the whole list for them.
+// jobs are few and are found through their workers; OFFSET 0 keeps the planner from walking the whole list for them.
 const (
 	listSQL = `SELECT ` + jobColumns + ` FROM jobs j WHERE j.tenant = $1%s ORDER BY j.id DESC LIMIT $%d`
 
-	listRunningSQL = `SELECT j.* FROM (SELECT ` + jobColumns + ` FROM jobs WHERE worker_id IS NOT NULL ORDER BY worker_id OFFSET 0) j
+	listRunningSQL = `SELECT j.* FROM ` + candidates + `, LATERAL (SELECT ` + jobColumns + runningOf + ` OFFSET 0) j
 		WHERE j.tenant = $1%s ORDER BY j.id DESC LIMIT $%d`
 
 	listTagSQL = `SELECT j.* FROM job_tags t, LATERAL (SELECT ` + jobColumns + ` FROM jobs WHERE id = t.job OFFSET 0) j

@@ -31,16 +31,16 @@ func (l *Ledger) NewGeneration(ctx context.Context, from int64) error {
 }
 
 // owedSQL reads two ranges of jobs_owed for each queue: never sent, and sent in an older generation. A job scheduled for later is in neither, since
-// whatever is put back is put back as never sent.
+// whatever is put back is put back as never sent. Running jobs keep their places in the index; there are never more of them than slots.
 const owedSQL = `
 SELECT o.id, o.fence, o.type, q.queue, g.gen
 FROM generation g, unnest($1::text[], $2::int[]) WITH ORDINALITY AS q (queue, most, n), LATERAL (
 	SELECT * FROM (
 		(SELECT id, fence, type, due_at FROM jobs WHERE queue = q.queue AND sent_gen = 0 AND due_at <= now()
-			ORDER BY due_at LIMIT q.most)
+			AND state IN ('scheduled', 'queued', 'retrying') ORDER BY due_at LIMIT q.most)
 		UNION ALL
 		(SELECT id, fence, type, due_at FROM jobs WHERE queue = q.queue AND sent_gen > 0 AND sent_gen < g.gen AND due_at <= now()
-			ORDER BY sent_gen, due_at LIMIT q.most)
+			AND state IN ('scheduled', 'queued', 'retrying') ORDER BY sent_gen, due_at LIMIT q.most)
 	) both_ranges ORDER BY due_at LIMIT q.most) o
 WHERE q.queue <> ALL (ARRAY(SELECT queue FROM paused_queues))
 ORDER BY q.n, o.due_at`

@@ -99,9 +99,12 @@ func TestEveryPlanUsesAnIndex(t *testing.T) {
 	}
 	// Small indexes that some statements read from one end, up to a limit or because all of it is wanted.
 	whole := map[string][]string{
-		"jobs_owner":  {"rescueSQL", "forceCancelSQL", "runningSQL", "listRunningSQL"},
+		"jobs_owner":  {"rescueSQL", "forceCancelSQL", "runningSQL", "listRunningSQL", "workersSQL"},
 		"jobs_owed":   {"depthsSQL"},
 		"blobs_dying": {"dyingBlobsSQL"},
+		// One row for each worker.
+		"holds_pkey":   {"untidySQL", "trimHoldsSQL"},
+		"workers_pkey": {"untidySQL", "dropHoldsSQL"},
 	}
 	explained := 0
 	for name, sql := range postgres.Statements() {
@@ -187,7 +190,7 @@ func TestBurst(t *testing.T) {
 	fill := func(state, queue, worker, due string) (ids string) {
 		t.Helper()
 		sql := fmt.Sprintf(`WITH made AS (
-			INSERT INTO jobs (id, tenant, type, state, priority, queue, params, run, max_attempts, timeout, backoff, retention, fence, worker_id,
+			INSERT INTO jobs (id, tenant, type, state, priority, queue, params, run, max_attempts, timeout, backoff, retention, fence, owner,
 				started_at, created_at, run_at, due_at)
 			SELECT gen_random_uuid(), 'default', 'x', '%s', 'normal', '%s', '{}', 1, 5, '1 min', '{}', '1 hour', 1, %s, now(), now(), now(), %s
 			FROM generate_series(1, %d) RETURNING id)
@@ -198,7 +201,7 @@ func TestBurst(t *testing.T) {
 		return ids
 	}
 	statements := postgres.Statements()
-	for _, name := range []string{"claimSQL", "finishSQL", "owedSQL", "markSentSQL", "holdingsSQL"} {
+	for _, name := range []string{"claimSQL", "reclaimSQL", "finishSQL", "finishPlainSQL", "owedSQL", "markSentSQL", "holdingsSQL", "undoneSQL", "presentSQL"} {
 		prepare(t, conn, name, statements[name])
 	}
 	const worker = "'00000000-0000-7000-8000-000000000001'::uuid"
@@ -207,7 +210,7 @@ func TestBurst(t *testing.T) {
 		t.Fatal(err)
 	}
 	fill("scheduled", "cpu.normal", "NULL", "now() + interval '1 month'")
-	queued, running := fill("queued", "cpu.normal", "NULL", "now()"), fill("running", "cpu.normal", worker, "NULL")
+	queued, running := fill("queued", "cpu.normal", "NULL", "now()"), fill("running", "cpu.normal", worker, "now() + interval '1 second'")
 
 	ones := fmt.Sprintf("array_fill(1::bigint, ARRAY[%d])", batch)
 	places := "'{" + strings.Trim(strings.Repeat("0,", batch), ",") + "}'::int[]"
@@ -217,7 +220,13 @@ func TestBurst(t *testing.T) {
 		args []string
 		most float64 // rows of jobs that may be looked at for each job of the batch
 	}{
-		{"claimSQL", []string{queued, ones, places, worker}, 2},
+		{"claimSQL", []string{queued, ones, worker, "'{}'"}, 2},
+		{"reclaimSQL", []string{running, "array_fill(0::bigint, ARRAY[16])", worker}, 2},
+		{"finishPlainSQL", []string{
+			running, ones, places, texts("'failed'"), texts("'error'"), texts("NULL"), texts("NULL"), texts("NULL"),
+		}, 2},
+		{"presentSQL", []string{queued}, 2},
+		{"undoneSQL", []string{queued, "array_fill(2::bigint, ARRAY[16])"}, 2},
 		{"finishSQL", []string{
 			running, ones, places, texts("'failed'"), texts("'error'"), texts("NULL"), texts("NULL"), texts("NULL"), texts("NULL"),
 			fmt.Sprintf("array_fill(interval '0', ARRAY[%d])", batch),

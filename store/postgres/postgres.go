@@ -31,8 +31,10 @@ type Config struct {
 
 // Ledger is a store.Ledger.
 type Ledger struct {
-	pool *pgxpool.Pool
-	log  *slog.Logger
+	pool   *pgxpool.Pool
+	log    *slog.Logger
+	claims claims
+	files  fileCache
 }
 
 var _ store.Ledger = (*Ledger)(nil)

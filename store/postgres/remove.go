@@ -14,8 +14,7 @@ import (
 
 // neededOutput says of a job j whether a live job reads one of its outputs.
 const neededOutput = `(j.outputs IS NOT NULL AND EXISTS (
-	SELECT 1 FROM json_array_elements(j.outputs) AS o,
-		LATERAL (SELECT 1 FROM job_files n WHERE n.tenant = j.tenant AND n.file = (o.value->>'file')::uuid OFFSET 0) needed OFFSET 0))`
+	SELECT 1 FROM json_array_elements(j.outputs) AS o, LATERAL (SELECT j.tenant, (o.value->>'file')::uuid AS id) f WHERE ` + neededFile + ` OFFSET 0))`
 
 const removableSQL = `SELECT j.state, ` + neededOutput + ` FROM jobs j WHERE j.id = $2 AND j.tenant = $1 FOR UPDATE OF j`
 

@@ -7,13 +7,22 @@ import (
 	"github.com/millrace/millrace"
 )
 
+// candidates are the pairs of worker and job among which all running jobs are: those in holds, and those of programs that know schema 1 alone. A
+// row of jobs decides: see runningOf.
+const candidates = `(
+	SELECT h.worker, x.job FROM holds h, unnest(h.jobs) AS x (job)
+	UNION ALL (SELECT worker_id, id FROM jobs WHERE worker_id IS NOT NULL ORDER BY worker_id OFFSET 0)) AS c (worker, job)`
+
+// runningOf ends the search for the job of a candidate c.
+const runningOf = ` FROM jobs j WHERE j.id = c.job AND j.state = 'running' AND coalesce(j.worker_id, j.owner) = c.worker`
+
 // lostSQL are the running jobs without a living owner, with what is known of its death. What another transaction holds at this moment is left to
 // the next sweep.
 const lostSQL = `
-	SELECT j.id, (d.crash AND j.cancel_at IS NULL) IS TRUE AS blamed, d.crash IS TRUE AS crash, CASE WHEN d.detail <> '' THEN ': ' || d.detail ELSE '' END AS detail
-	FROM jobs j LEFT JOIN LATERAL (SELECT state, crash, detail FROM workers WHERE workers.id = j.worker_id OFFSET 0) d ON true
-	WHERE j.worker_id IS NOT NULL AND j.state = 'running' AND d.state IS DISTINCT FROM 'live'
-	ORDER BY j.worker_id FOR UPDATE OF j SKIP LOCKED`
+	SELECT j.id, (d.crash AND NOT j.stops) IS TRUE AS blamed, d.crash IS TRUE AS crash, CASE WHEN d.detail <> '' THEN ': ' || d.detail ELSE '' END AS detail
+	FROM ` + candidates + ` LEFT JOIN LATERAL (SELECT state, crash, detail FROM workers WHERE workers.id = c.worker OFFSET 0) d ON true,
+		LATERAL (SELECT j.id, j.cancel_at IS NOT NULL AS stops` + runningOf + ` FOR UPDATE OF j SKIP LOCKED OFFSET 0) j
+	WHERE d.state IS DISTINCT FROM 'live'`
 
 const (
 	// alone: too many processes have died under the job. $1 is millrace.QuarantineCrashes.
@@ -31,7 +40,7 @@ WITH lost AS MATERIALIZED (` + lostSQL + `), w AS (
 	UPDATE jobs j SET
 		state = CASE WHEN j.cancel_at IS NOT NULL THEN 'canceled' WHEN ` + poisoned + ` THEN 'failed' ELSE 'queued' END,
 		fence = j.fence + 1, attempt = j.attempt - 1, crashes = j.crashes + CASE WHEN x.crash THEN 1 ELSE 0 END,
-		attempts = ` + appendAttempt + `, 'outcome', CASE WHEN x.crash THEN 'crashed' ELSE 'released' END, 'spent', false,
+		attempts = ` + appendAttempt + `, 'ended_at', now(), 'outcome', CASE WHEN x.crash THEN 'crashed' ELSE 'released' END, 'spent', false,
 			'error', CASE WHEN x.crash THEN ` + crashError + ` END),
 		error = CASE WHEN ` + poisoned + ` THEN json_build_object('code', 'poisoned', 'message',
 				format('the job ended %s worker processes%s', j.crashes + 1, x.detail), 'retryable', false)
@@ -44,7 +53,7 @@ WITH lost AS MATERIALIZED (` + lostSQL + `), w AS (
 		expires_at = CASE WHEN ` + over + ` THEN now() + j.retention END
 	FROM lost x
 	WHERE j.id = ANY (ARRAY(SELECT id FROM lost)) AND j.id = x.id AND j.state = 'running'
-	RETURNING j.id, j.tenant, j.state, j.run, j.inputs, j.expires_at, j.unique_key, j.webhook
+	RETURNING j.id, j.tenant, j.state, j.run, j.inputs, j.input, j.expires_at, j.unique_key, j.webhook
 )` + ended + `
 SELECT count(*) FROM w`
 
@@ -58,15 +67,15 @@ func (l *Ledger) Rescue(ctx context.Context) (n int, err error) {
 
 const forceCancelSQL = `
 WITH stubborn AS MATERIALIZED (
-	SELECT j.id FROM jobs j WHERE j.worker_id IS NOT NULL AND j.state = 'running' AND j.cancel_at <= now() - $1::interval
-	ORDER BY j.worker_id FOR UPDATE OF j SKIP LOCKED
+	SELECT j.id FROM ` + candidates + `,
+		LATERAL (SELECT j.id` + runningOf + ` AND j.cancel_at <= now() - $1::interval FOR UPDATE OF j SKIP LOCKED OFFSET 0) j
 ), w AS (
 	UPDATE jobs j SET
 		state = 'canceled', fence = j.fence + 1, attempt = j.attempt - 1,
-		attempts = ` + appendAttempt + `, 'outcome', 'canceled', 'spent', false),
+		attempts = ` + appendAttempt + `, 'ended_at', now(), 'outcome', 'canceled', 'spent', false),
 		worker_id = NULL, due_at = NULL, finished_at = now(), expires_at = now() + j.retention
 	WHERE j.id = ANY (ARRAY(SELECT id FROM stubborn)) AND j.state = 'running'
-	RETURNING j.id, j.tenant, j.state, j.run, j.inputs, j.expires_at, j.unique_key, j.webhook
+	RETURNING j.id, j.tenant, j.state, j.run, j.inputs, j.input, j.expires_at, j.unique_key, j.webhook
 )` + ended + `
 SELECT count(*) FROM w`
 

@@ -14,12 +14,14 @@ import (
 // jobColumns are what scanJob reads, in its order. They are also names in RETURNING.
 const jobColumns = `id, tenant, type, state, priority, queue, params, inputs, tags, metadata, progress, result, outputs, error, attempts,
 	run, attempt, max_attempts, starts, crashes, timeout, backoff, retention, cache_key, cached, fence, worker_id,
-	created_at, run_at, started_at, finished_at, expires_at, cancel_at, deadline, unique_key, unique_ttl, webhook, schedule`
+	created_at, run_at, started_at, finished_at, expires_at, cancel_at, deadline, unique_key, unique_ttl, webhook, schedule,
+	input, owner, word`
 
 // jobRow is a row before its JSON is read.
 type jobRow struct {
 	job                                         millrace.Job
-	id, worker                                  pgtype.UUID
+	id, worker, input, owner                    pgtype.UUID
+	word                                        *string
 	params, inputs, tags, metadata, progress    []byte
 	result, outputs, failure, attempts, backoff []byte
 	webhook                                     []byte
@@ -36,6 +38,7 @@ func (r *jobRow) targets() []any {
 		&r.outputs, &r.failure, &r.attempts, &j.Run, &j.Attempt, &j.MaxAttempts, &j.Starts, &j.Crashes, &j.Timeout, &r.backoff, &j.Retention,
 		&r.cacheKey, &j.Cached, &j.Fence, &r.worker, &j.CreatedAt, &j.RunAt, &r.started, &r.finished, &r.expires, &r.cancel,
 		&r.deadline, &r.uniqueKey, &r.uniqueTTL, &r.webhook, &r.schedule,
+		&r.input, &r.owner, &r.word,
 	}
 }
 
@@ -51,7 +54,10 @@ func scanJob(row pgx.Row, more ...any) (*millrace.Job, error) {
 func (r *jobRow) read() (*millrace.Job, error) {
 	j := &r.job
 	j.ID = r.id.String()
-	if r.worker.Valid {
+	if !r.worker.Valid {
+		r.worker = r.owner
+	}
+	if j.State == millrace.Running && r.worker.Valid {
 		j.WorkerID = r.worker.String()
 	}
 	if r.cacheKey != nil {
@@ -90,14 +96,20 @@ func (r *jobRow) read() (*millrace.Job, error) {
 	return j, nil
 }
 
-// history adds the running attempt, which is not stored but made of the row, and keeps the list within its bound.
+// history adds the newest attempt where it is not stored but made of the row: the running one, and the one with which a run ended. It keeps the list
+// within its bound.
 func (r *jobRow) history() {
 	j := &r.job
 	for i := range j.Attempts {
 		j.Attempts[i].StartedAt, j.Attempts[i].EndedAt = j.Attempts[i].StartedAt.UTC(), j.Attempts[i].EndedAt.UTC()
 	}
-	if j.State == millrace.Running {
-		j.Attempts = append(j.Attempts, millrace.Attempt{N: j.Starts, Run: j.Run, Worker: j.WorkerID, StartedAt: j.StartedAt})
+	newest := millrace.Attempt{N: j.Starts, Run: j.Run, Worker: r.worker.String(), StartedAt: j.StartedAt}
+	switch {
+	case j.State == millrace.Running:
+		j.Attempts = append(j.Attempts, newest)
+	case j.State.Final() && r.word != nil:
+		newest.Outcome, newest.Spent, newest.EndedAt, newest.Error = *r.word, true, j.FinishedAt, j.Error
+		j.Attempts = append(j.Attempts, newest)
 	}
 	if over := len(j.Attempts) - millrace.MaxAttemptHistory; over > 0 {
 		j.Attempts = j.Attempts[over:]

@@ -158,30 +158,38 @@ func (t *together) skipPresent(ctx context.Context, tx pgx.Tx) error {
 // lockInputsSQL waits for whoever is deleting one of the files.
 const lockInputsSQL = `SELECT id, tenant FROM files WHERE id = ANY ($1) ORDER BY id FOR KEY SHARE`
 
-// lockInputs keeps the inputs where they are until the end of the transaction.
-func (t *together) lockInputs(ctx context.Context, tx pgx.Tx) error {
-	var ids []pgtype.UUID
-	for _, r := range t.open {
-		if !r.job.Cached { // its inputs are of the past
-			ids = append(ids, r.inputs...)
-		}
-	}
+// fileName is a file and the tenant that it belongs to.
+type fileName struct {
+	id     pgtype.UUID
+	tenant string
+}
+
+// lockFiles keeps files where they are until the end of the transaction, and answers which there are.
+func lockFiles(ctx context.Context, tx pgx.Tx, ids []pgtype.UUID) (map[fileName]bool, error) {
+	there := map[fileName]bool{}
 	if len(ids) == 0 {
-		return nil
+		return there, nil
 	}
 	result, err := tx.Query(ctx, lockInputsSQL, ids)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	type name struct {
-		id     pgtype.UUID
-		tenant string
+	var f fileName
+	_, err = pgx.ForEachRow(result, []any{&f.id, &f.tenant}, func() error { there[f] = true; return nil })
+	return there, err
+}
+
+// lockInputs refuses rows whose input does not exist. Those of a job out of the cache are of the past.
+func (t *together) lockInputs(ctx context.Context, tx pgx.Tx) error {
+	var ids []pgtype.UUID
+	for _, r := range t.open {
+		if !r.job.Cached {
+			ids = append(ids, r.inputs...)
+		}
 	}
-	there := map[name]bool{}
-	var n name
-	_, err = pgx.ForEachRow(result, []any{&n.id, &n.tenant}, func() error { there[n] = true; return nil })
+	there, err := lockFiles(ctx, tx, ids)
 	t.drop(func(r *insertRow) (bool, error) {
-		missing := !r.job.Cached && slices.ContainsFunc(r.inputs, func(id pgtype.UUID) bool { return !there[name{id, r.job.Tenant}] })
+		missing := !r.job.Cached && slices.ContainsFunc(r.inputs, func(id pgtype.UUID) bool { return !there[fileName{id, r.job.Tenant}] })
 		return missing, store.ErrInputMissing
 	})
 	return err

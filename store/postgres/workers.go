@@ -49,7 +49,7 @@ func (l *Ledger) Leave(ctx context.Context, worker string) error {
 
 const workersSQL = `
 SELECT id, host, boot_id, pid, pid_start, role, cpu_slots, io_slots, memory_used, memory_budget, started_at, beat_at,
-	ARRAY(SELECT j.id FROM jobs j WHERE j.worker_id = w.id OFFSET 0)
+	ARRAY(SELECT r.id FROM ` + candidates + `, LATERAL (SELECT j.id` + runningOf + ` OFFSET 0) r WHERE c.worker = w.id)
 FROM workers w WHERE state = 'live' ORDER BY started_at, id`
 
 // Workers lists the live processes.
@@ -143,5 +143,8 @@ func (l *Ledger) BurySilent(ctx context.Context, silence time.Duration) (n int, 
 		batch.Queue(forgetDeadSQL)
 		return l.pool.SendBatch(ctx, &batch).Close()
 	})
-	return n, err
+	if err != nil {
+		return n, err
+	}
+	return n, l.tidyHolds(ctx)
 }

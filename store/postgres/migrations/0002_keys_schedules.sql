@@ -1,6 +1,6 @@
--- Keys, deadlines, webhooks, schedules, paused queues, and how workers died.
+-- Keys, deadlines, webhooks, schedules, paused queues, how workers died; and less to write for each job.
 --
--- Only additions: a program that knows version 1 goes on working beside this one.
+-- A program that knows version 1 goes on working beside this one. What it claims has its owner in worker_id, as before.
 
 ALTER TABLE jobs
 	ADD COLUMN deadline   timestamptz, -- NULL: none
@@ -8,7 +8,35 @@ ALTER TABLE jobs
 	ADD COLUMN unique_ttl interval,    -- NULL: as long as the job lives
 	ADD COLUMN webhook    jsonb,       -- {"url", "events"}; NULL: nobody is told
 	ADD COLUMN schedule   text,        -- NULL: none made it
-	ADD COLUMN home       text;        -- its own queue while it is in quarantine, else NULL
+	ADD COLUMN home       text,        -- its own queue while it is in quarantine, else NULL
+	ADD COLUMN input      uuid,        -- its input if there is one alone; several are rows of job_files
+	ADD COLUMN owner      uuid,        -- who claimed it last; the owner while running, unless worker_id names another
+	ADD COLUMN word       text;        -- how the last attempt ended, when that is not in attempts yet but made of the columns of a final job
+
+-- A claim changes no indexed column: due_at and sent_gen stay while the job runs. So its new row goes beside the old one, if there is room in the
+-- page, and no index hears of it. Which jobs a worker runs is in holds.
+ALTER TABLE jobs SET (fillfactor = 60);
+
+-- The jobs that a worker may be running: all that it runs and some that it ran.
+CREATE TABLE holds (
+	worker uuid   PRIMARY KEY,
+	jobs   uuid[] NOT NULL
+) WITH (fillfactor = 20);
+
+-- No statement by id names finished_at, so this index cannot be taken for one of those.
+CREATE INDEX jobs_input ON jobs (input) WHERE input IS NOT NULL AND finished_at IS NULL;
+
+-- What the foreign key of job_files is for jobs with several inputs. Whoever inserts a job locks its input FOR KEY SHARE; a delete has to wait for
+-- that, and then sees the job.
+CREATE FUNCTION keep_needed_file() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	IF EXISTS (SELECT 1 FROM jobs WHERE input = OLD.id AND finished_at IS NULL) THEN
+		RAISE foreign_key_violation USING MESSAGE = 'file ' || OLD.id || ' is needed by a live job';
+	END IF;
+	RETURN OLD;
+END $$;
+
+CREATE TRIGGER keep_needed_file BEFORE DELETE ON files FOR EACH ROW EXECUTE FUNCTION keep_needed_file();
 
 -- Without a predicate the planner may take these indexes for "id = $1", too, and read all of them: on an empty table they cost as much as the
 -- primary key. Where a constraint needs the other index the primary key must be the younger one, which wins a tie.
@@ -19,7 +47,6 @@ CREATE INDEX job_tags_list ON job_tags (tenant, tag, job) WHERE tenant IS NOT NU
 CREATE UNIQUE INDEX files_key ON files (id);
 ALTER TABLE files DROP CONSTRAINT files_pkey, ADD CONSTRAINT files_pkey PRIMARY KEY USING INDEX files_key;
 
--- No statement by id names finished_at, so this index cannot be taken for one of those.
 CREATE INDEX jobs_overdue ON jobs (deadline) WHERE deadline IS NOT NULL AND finished_at IS NULL;
 
 -- The key of a live job: nobody else may have it. The row goes with the transaction that ends the job.
