@@ -78,6 +78,7 @@ type workerInfo struct {
 
 type problem struct {
 	Type, Title, Detail, Instance, Code string
+	Job                                 string
 	Status                              int
 	Errors                              []struct{ Pointer, Detail string }
 }

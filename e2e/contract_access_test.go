@@ -138,7 +138,9 @@ func tenants(t *testing.T, s *target) {
 	a, b := as("a"), as("b")
 	f := a.upload("secret.txt", []byte("of a alone"))
 	j := a.finish(a.submit(`{"type":"file.compress","input":{"file":%q}}`, f.ID).ID)
+	a.call("PUT", "/v1/schedules/mine", "application/json", fmt.Appendf(nil, `{"cron":"@daily","job":{"type":"compute.checksum","input":{"file":%q}}}`, f.ID), http.StatusCreated, nil)
 	for _, line := range []string{
+		"GET /v1/schedules/mine", "DELETE /v1/schedules/mine",
 		"GET /v1/files/" + f.ID, "GET /v1/files/" + f.ID + "/content", "DELETE /v1/files/" + f.ID, "GET /v1/jobs/" + j.ID, "GET /v1/jobs/" + j.ID + "/output", "GET /v1/jobs/" + j.ID + "/events",
 		"POST /v1/jobs/" + j.ID + "/cancel", "POST /v1/jobs/" + j.ID + "/retry", "DELETE /v1/jobs/" + j.ID, "GET " + j.Outputs[0].URL, "GET /v1/files/" + j.Outputs[0].File,
 	} {
@@ -154,7 +156,7 @@ func tenants(t *testing.T, s *target) {
 		t.Fatal(err)
 	}
 	checkProblem(t, "a job on another tenant's file", status, header, raw, http.StatusUnprocessableEntity, "")
-	for path, want := range map[string]string{"/v1/jobs": j.ID, "/v1/files": f.ID} {
+	for path, want := range map[string]string{"/v1/jobs": j.ID, "/v1/files": f.ID, "/v1/schedules": `"mine"`} {
 		if strings.Contains(string(b.bytes(path)), want) {
 			t.Errorf("GET %s shows another tenant's", path)
 		}

@@ -15,9 +15,9 @@ import (
 func laterContract(t *testing.T, s *target) {
 	file := fmt.Sprintf(`"input":{"file":%q}`, s.probe)
 	for pointer, body := range map[string]string{
-		"/unique": `{"type":"compute.checksum",` + file + `,"unique":{"key":"a","ttl":"1h"}}`, "/webhook": `{"type":"compute.checksum",` + file + `,"webhook":{"url":"https://example.com"}}`,
-		"/deadline": `{"type":"compute.checksum",` + file + `,"deadline":"2030-01-01T00:00:00Z"}`, "/on_unavailable": `{"type":"compute.checksum",` + file + `,"on_unavailable":"fail"}`,
-		"/input/url": `{"type":"compute.checksum","input":{"url":"https://example.com/x"}}`, "/input/job": `{"type":"compute.checksum","input":{"job":"0198c0de-0000-7000-8000-000000000000"}}`,
+		"/webhook":        `{"type":"compute.checksum",` + file + `,"webhook":{"url":"https://example.com"}}`,
+		"/on_unavailable": `{"type":"compute.checksum",` + file + `,"on_unavailable":"fail"}`,
+		"/input/url":      `{"type":"compute.checksum","input":{"url":"https://example.com/x"}}`, "/input/job": `{"type":"compute.checksum","input":{"job":"0198c0de-0000-7000-8000-000000000000"}}`,
 		"/inputs/0/url":     `{"type":"compute.checksum","inputs":[{"url":"https://example.com/x"}]}`,
 		"/params/preset":    `{"type":"image.resize",` + file + `,"params":{"preset":"thumb"}}`,
 		"/params/variants":  `{"type":"image.resize",` + file + `,"params":{"variants":[{"name":"a","width":1}]}}`,
@@ -34,7 +34,7 @@ func laterContract(t *testing.T, s *target) {
 		s.notAvailable(t, `{"type":"`+task+`",`+file+`}`, "/type")
 	}
 	s.notAvailable(t, `{"type":"file.decompress",`+file+`,"params":{"codec":"brotli"}}`, "/params/codec")
-	for _, field := range []string{"unique", "webhook", "deadline", "on_unavailable"} {
+	for _, field := range []string{"webhook", "on_unavailable"} {
 		contentType, body := form(t, part{"type", "", "compute.checksum"}, part{field, "", `{"key":"x"}`}, part{"file", "x.txt", probeText})
 		s.refused(t, "POST", "/v1/jobs", contentType, body, http.StatusUnprocessableEntity, "not_available")
 	}
@@ -42,14 +42,10 @@ func laterContract(t *testing.T, s *target) {
 	s.on(t).call("POST", "/v1/jobs?wait=30s", "application/json", []byte(`{"type":"compute.checksum",`+file+`,"unique":null,"webhook":null,"metadata":null}`), http.StatusOK, nil)
 
 	id := "0198c0de-0000-7000-8000-000000000000"
-	for path, body := range map[string]string{"/v1/jobs": fmt.Sprintf(quickJob, s.probe), "/v1/files": "x", "/v1/jobs/" + id + "/cancel": "", "/v1/jobs/" + id + "/retry": ""} {
-		res, raw := s.ask(t, "POST", path, map[string]string{"Idempotency-Key": "k", "Content-Type": map[bool]string{true: "application/octet-stream", false: "application/json"}[path == "/v1/files"]}, body)
-		checkProblem(t, "Idempotency-Key at "+path, res.StatusCode, res.Header, raw, http.StatusUnprocessableEntity, "not_available")
-	}
 	for _, line := range []string{
-		"POST /v1/jobs/batch", "GET /v1/jobs/" + id + "/deliveries", "POST /v1/queues/cpu.normal/pause", "POST /v1/queues/cpu.normal/resume", "POST /v1/uploads", "OPTIONS /v1/uploads",
-		"HEAD /v1/uploads/x", "PATCH /v1/uploads/x", "DELETE /v1/uploads/x", "GET /v1/presets/x", "PUT /v1/presets/x", "DELETE /v1/presets/x", "GET /v1/schedules", "GET /v1/schedules/x",
-		"PUT /v1/schedules/x", "DELETE /v1/schedules/x", "GET /v1/keys", "POST /v1/keys", "DELETE /v1/keys/x", "POST /v1/token", "GET /v1/breakers", "POST /v1/backup",
+		"GET /v1/jobs/" + id + "/deliveries", "POST /v1/uploads", "OPTIONS /v1/uploads",
+		"HEAD /v1/uploads/x", "PATCH /v1/uploads/x", "DELETE /v1/uploads/x", "GET /v1/presets/x", "PUT /v1/presets/x", "DELETE /v1/presets/x",
+		"GET /v1/keys", "POST /v1/keys", "DELETE /v1/keys/x", "POST /v1/token", "GET /v1/breakers",
 	} {
 		method, path, _ := strings.Cut(line, " ")
 		if method == "HEAD" {
@@ -113,7 +109,7 @@ func catalogueContract(t *testing.T, s *target) {
 		AsOf  time.Time `json:"as_of"`
 	}
 	c.call("GET", "/v1/queues", "", nil, http.StatusOK, &queues)
-	if len(queues.Items) != 6 || time.Since(queues.AsOf) > time.Minute {
+	if len(queues.Items) != 7 || time.Since(queues.AsOf) > time.Minute {
 		t.Errorf("queues = %+v", queues)
 	}
 	roles := make(map[string]int)

@@ -37,7 +37,7 @@ func TestHostileRequests(t *testing.T) {
 				{"truncated uploads", truncatedUploads}, {"uploads over the limit", largeUploads}, {"content types", wrongTypes},
 				{"unknown fields", unknownFields}, {"JSON", badJSON}, {"values", badValues}, {"forms", badForms}, {"refused jobs of forms", refusedForms},
 				{"names", badNames}, {"hosts and origins", foreignHosts}, {"garbage", garbage}, {"headers", badHeaders}, {"paths", badPaths},
-				{"methods", badMethods},
+				{"methods", badMethods}, {"batches", badBatches}, {"keys", badKeys}, {"schedules", badSchedules},
 			} {
 				s.leavesNothing(t, tt.name, func(t *testing.T) { tt.test(t, s) })
 			}
@@ -323,7 +323,7 @@ func refusedForms(t *testing.T, s *target) {
 		"params":        {{"type", "", "image.resize"}, {"params", "", `{"width":-3}`}, file},
 		"type":          {{"type", "", "no.such"}, file},
 		"later type":    {{"type", "", "compute.wasm"}, file},
-		"later field":   {{"type", "", "compute.checksum"}, {"unique", "", `{"key":"x"}`}, file},
+		"later field":   {{"type", "", "compute.checksum"}, {"webhook", "", `{"url":"https://example.com"}`}, file},
 		"late mistake":  {{"type", "", "compute.checksum"}, file, {"timeout", "", "soon"}},
 		"too many":      {{"type", "", "compute.checksum"}, file, file},
 		"bad tag":       {{"type", "", "compute.checksum"}, file, {"tags", "", strings.Repeat("t", 65)}},

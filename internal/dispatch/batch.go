@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/millrace/millrace"
@@ -59,8 +60,18 @@ func (b *Batch) Add(spec Spec) {
 	b.items = append(b.items, BatchItem{ID: job.ID})
 }
 
+// maxItemFields bounds what is said of one refused job: ten thousand of them are held until the answer is out.
+const maxItemFields = 5
+
 // Refuse notes that the next job cannot be taken.
-func (b *Batch) Refuse(err error) { b.items = append(b.items, BatchItem{Err: err}) }
+func (b *Batch) Refuse(err error) {
+	if e, ok := errors.AsType[*millrace.Error](err); ok && len(e.Fields) > maxItemFields {
+		short := *e
+		short.Fields = slices.Clone(e.Fields[:maxItemFields])
+		err = &short
+	}
+	b.items = append(b.items, BatchItem{Err: err})
+}
 
 // Commit writes all jobs that can be accepted in one durable transaction and sends what has room in the queues. What was refused is said item by
 // item. An error means that the batch as a whole was not accepted: *store.ReplayedError when the key was used before. key may be nil.

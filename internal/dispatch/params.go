@@ -11,39 +11,45 @@ import (
 // schema is most of the work of taking a job in.
 type paramIndex struct {
 	mu    sync.RWMutex
-	known map[string]map[string]json.RawMessage // by type, by the bytes as they came
+	known map[string]map[string]checkedParams // by type, by the bytes as they came
 	count int
 }
 
-// Bounds of the index: about four megabytes.
+// checkedParams are canonical params, or why they were refused: a mistake comes ten thousand times in a batch as well.
+type checkedParams struct {
+	params json.RawMessage
+	err    error
+}
+
+// Bounds of the index: a few megabytes, whatever is sent.
 const (
-	maxKnownParams = 2048
+	maxKnownParams = 1024
 	maxKnownSize   = 1 << 10 // bytes of one
 )
 
 func (x *paramIndex) decode(t tasks.Type, raw json.RawMessage) (json.RawMessage, error) {
 	x.mu.RLock()
-	params, ok := x.known[t.Name][string(raw)]
+	known, ok := x.known[t.Name][string(raw)]
 	x.mu.RUnlock()
 	if ok {
-		return params, nil
+		return known.params, known.err
 	}
 	params, err := t.Decode(raw)
-	if err == nil && len(raw) <= maxKnownSize && len(params) <= maxKnownSize {
-		x.remember(t.Name, string(raw), params)
+	if len(raw) <= maxKnownSize && len(params) <= maxKnownSize {
+		x.remember(t.Name, string(raw), checkedParams{params, err})
 	}
 	return params, err
 }
 
-func (x *paramIndex) remember(name, raw string, params json.RawMessage) {
+func (x *paramIndex) remember(name, raw string, p checkedParams) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.known == nil || x.count >= maxKnownParams {
-		x.known, x.count = make(map[string]map[string]json.RawMessage), 0
+		x.known, x.count = make(map[string]map[string]checkedParams), 0
 	}
 	if x.known[name] == nil {
-		x.known[name] = make(map[string]json.RawMessage)
+		x.known[name] = make(map[string]checkedParams)
 	}
-	x.known[name][raw] = params
+	x.known[name][raw] = p
 	x.count++
 }

@@ -2,7 +2,6 @@ package dispatch
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"slices"
 	"sync"
@@ -107,9 +106,14 @@ func (s *sender) gather(first queue.Task) []queue.Task {
 func (s *sender) enqueue(ctx context.Context, group []queue.Task) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), sendTimeout)
 	defer cancel()
-	err := errors.Join(s.queue.Enqueue(ctx, group)...)
+	errs := s.queue.Enqueue(ctx, group)
 	fault.Point(fault.Enqueued)
-	return err
+	for _, err := range errs {
+		if err != nil {
+			return err // the others will be no different
+		}
+	}
+	return nil
 }
 
 // window is this process's idea of how full each queue is: what it saw last plus what it let through since.

@@ -191,9 +191,6 @@ func canonicalBatch(jobs [][]byte) [][]byte {
 	return parts
 }
 
-// maxItemErrors bounds what is said of one refused job: the answer to ten thousand of them is long enough.
-const maxItemErrors = 5
-
 // batchAnswer writes {"items":[…]}. It is written by hand because ten thousand items are the usual case.
 func batchAnswer(items []dispatch.BatchItem) []byte {
 	b := make([]byte, 0, 64+60*len(items))
@@ -219,7 +216,6 @@ func batchAnswer(items []dispatch.BatchItem) []byte {
 
 func itemProblem(err error) []byte {
 	p, _ := problemOf(err)
-	p.Errors = p.Errors[:min(len(p.Errors), maxItemErrors)]
 	var b bytes.Buffer
 	if encode(&b, p) != nil {
 		return []byte(`{}`)
