@@ -19,6 +19,8 @@ type kind struct {
 
 var (
 	killed   = kind{"killed process", 5 * time.Second, false}
+	deposed  = kind{"killed leader", 15 * time.Second, false} // what a process killed just before it left waits for the next one
+	coreGone = kind{"killed core", 5 * time.Second, false}
 	lost     = kind{"frozen or cut-off host", 15 * time.Second, false}
 	flushed  = kind{"FLUSHALL", 10 * time.Second, false}
 	redisOut = kind{"Redis away", 10 * time.Second, true}
@@ -126,6 +128,9 @@ func (d *delays) add(w wait, met []strike) {
 	extra := w.to.Sub(from)
 	if extra > d.longest[name] {
 		d.longest[name], d.job[name] = extra, w.job
+	}
+	if name == several && bound > 0 {
+		bound = max(bound, lost.bound) // one may have kept from work who would have mended the other
 	}
 	if bound > 0 && extra > bound {
 		var names []string

@@ -55,7 +55,14 @@ func seconds(low, high float64) func(r *chaosRun) time.Duration {
 
 // kill ends one process of a kind with SIGKILL.
 func kill(what string) step {
-	return once("kill -9 "+what, killed, func(r *chaosRun) error { return r.hit(what, syscall.SIGKILL) })
+	k := killed
+	switch {
+	case what == "core":
+		k = coreGone
+	case what == "leader" || strings.HasPrefix(what, "scheduler"):
+		k = deposed
+	}
+	return once("kill -9 "+what, k, func(r *chaosRun) error { return r.hit(what, syscall.SIGKILL) })
 }
 
 // freeze stops one process of a kind and lets it go on.
@@ -92,6 +99,10 @@ func term(unit string) step {
 func order(point, action, child string, patience time.Duration) step {
 	k := killed
 	switch {
+	case child == "core":
+		k = coreGone
+	case point == fault.Leading || point == fault.Marked:
+		k = deposed
 	case action == "stop":
 		k = lost
 	case action == "error" && point == fault.Fsync:
@@ -213,7 +224,7 @@ func (s skipped) Error() string { return "skipped: " + string(s) }
 // time passes, the leader is told to end, and the next one is struck.
 func killCollector(leader, child string) step {
 	strikeIt := order(fault.Marked, "kill", child, 30*time.Second)
-	return step{strikeIt.name, killed, func(r *chaosRun) (strike, error) {
+	return step{strikeIt.name, strikeIt.kind, func(r *chaosRun) (strike, error) {
 		if err := collectable(r); err != nil {
 			return strike{}, err
 		}
