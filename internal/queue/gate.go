@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -40,7 +41,9 @@ type gate struct {
 	queues  int
 	matches func(keys []string) bool
 	log     *slog.Logger
-	ends    *batch.Group[*redis.Cmd, struct{}] // scripts that end tasks; nil: each goes by itself
+	ends    *batch.Group[ending, endAnswer] // scripts that end tasks
+
+	dequeues, finals *scripts
 
 	seen     chan struct{} // closed at the first dequeue recognised
 	seenOnce sync.Once
@@ -67,7 +70,7 @@ type tokens interface {
 
 func newGate(ctx context.Context, c redis.UniversalClient, log *slog.Logger) *gate {
 	return &gate{UniversalClient: c, ctx: ctx, matches: isDequeue, log: log, seen: make(chan struct{}), arrived: make(chan struct{}, 1),
-		lanes: map[string]*lane{}}
+		lanes: map[string]*lane{}, dequeues: newScripts(againScript), finals: newScripts(eachScript)}
 }
 
 // isDequeue recognises asynq's dequeue script by its keys: the pending and the paused key of one queue, then two more.
@@ -83,63 +86,93 @@ func isEnd(keys []string) bool {
 
 // EvalSha is how asynq runs every script.
 func (g *gate) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
-	if !g.matches(keys) {
-		if g.ends != nil && isEnd(keys) {
-			return g.end(ctx, sha, keys, args)
+	switch {
+	case g.matches(keys) && len(args) > 0:
+		if made := g.dequeues.of(sha); made != nil {
+			return g.dequeue(ctx, made, keys, args)
 		}
-		return g.UniversalClient.EvalSha(ctx, sha, keys, args...)
+		return redis.NewCmdResult(nil, redis.ErrNoScript) // asynq comes again with the text
+	case isEnd(keys):
+		if made := g.finals.of(sha); made != nil {
+			return g.end(ctx, made, keys, args)
+		}
+		return redis.NewCmdResult(nil, redis.ErrNoScript)
 	}
+	return g.UniversalClient.EvalSha(ctx, sha, keys, args...)
+}
+
+// Eval follows where the script is not known.
+func (g *gate) Eval(ctx context.Context, src string, keys []string, args ...any) *redis.Cmd {
+	switch {
+	case g.matches(keys) && len(args) > 0:
+		return g.dequeue(ctx, g.dequeues.learn(redis.NewScript(src).Hash(), src), keys, args)
+	case isEnd(keys):
+		return g.end(ctx, g.finals.learn(redis.NewScript(src).Hash(), src), keys, args)
+	}
+	return g.UniversalClient.Eval(ctx, src, keys, args...)
+}
+
+// dequeue answers asynq's request for one task of a queue.
+func (g *gate) dequeue(ctx context.Context, script *redis.Script, keys []string, args []any) *redis.Cmd {
 	g.seenOnce.Do(func() { close(g.seen) })
-	l := g.lane(sha, keys, args)
+	l := g.lane(script, keys, args)
 	if cmd := g.handOut(l); cmd != nil {
 		return cmd
 	}
 	return g.look(ctx, l)
 }
 
-// Eval follows when Redis does not know the script. EvalSha has done the waiting.
-func (g *gate) Eval(ctx context.Context, src string, keys []string, args ...any) *redis.Cmd {
-	cmd := g.UniversalClient.Eval(ctx, src, keys, args...)
-	if g.matches(keys) {
-		if cmd.Err() == nil {
-			g.transit.Add(1)
-		}
-		g.note(cmd.Err())
-	}
-	return cmd
+// ending is one script that ends a task.
+type ending struct {
+	script *redis.Script
+	keys   []string
+	args   []any
 }
 
 // end sends a script with those of other tasks that end at this time.
-func (g *gate) end(ctx context.Context, sha string, keys []string, args []any) *redis.Cmd {
-	all := make([]any, 0, 3+len(keys)+len(args))
-	all = append(all, "evalsha", sha, len(keys))
-	for _, key := range keys {
-		all = append(all, key)
+func (g *gate) end(ctx context.Context, script *redis.Script, keys []string, args []any) *redis.Cmd {
+	e := ending{script, keys, args}
+	answer, err := g.ends.Do(ctx, e)
+	if errors.Is(err, batch.ErrFull) || errors.Is(err, batch.ErrClosed) {
+		answer, err = g.sendEnds(ctx, []ending{e})[0], nil
 	}
-	cmd := redis.NewCmd(ctx, append(all, args...)...)
-	switch _, err := g.ends.Do(ctx, cmd); {
-	case errors.Is(err, batch.ErrFull), errors.Is(err, batch.ErrClosed):
-		return g.UniversalClient.EvalSha(ctx, sha, keys, args...)
-	case err != nil: // ctx has ended; the command is the group's and must not be touched
-		return redis.NewCmdResult(nil, err)
+	if err == nil {
+		err = answer.err
 	}
-	return cmd
+	return redis.NewCmdResult(answer.value, err)
 }
 
-// sendEnds is the flush of such scripts.
-func (g *gate) sendEnds(ctx context.Context, cmds []*redis.Cmd) []struct{} {
+type endAnswer struct {
+	value any
+	err   error
+}
+
+// sendEnds is the flush of such scripts: those of one kind and queue are one call.
+func (g *gate) sendEnds(ctx context.Context, ends []ending) []endAnswer {
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
-	if len(cmds) == 1 {
-		_ = g.UniversalClient.Process(ctx, cmds[0]) // each command has its own error
-		return make([]struct{}, 1)
+	answers := make([]endAnswer, len(ends))
+	groups := groupBy(len(ends), func(i int) string {
+		return ends[i].script.Hash() + strconv.Itoa(len(ends[i].args)) + ends[i].keys[0]
+	})
+	calls := make([]*call, len(groups))
+	for n, group := range groups {
+		keys, args := make([][]string, len(group)), make([][]any, len(group))
+		for k, i := range group {
+			keys[k], args[k] = ends[i].keys, ends[i].args
+		}
+		calls[n] = each(ends[group[0]].script, keys, args)
 	}
-	pipe := g.UniversalClient.Pipeline()
-	for _, cmd := range cmds {
-		_ = pipe.Process(ctx, cmd)
+	run(ctx, g.UniversalClient, calls, nil, nil)
+	for n, group := range groups {
+		values, err := calls[n].results(len(group))
+		for k, i := range group {
+			if answers[i].err = err; err == nil {
+				answers[i] = endAnswer{values[k], failure(values[k])}
+			}
+		}
 	}
-	_, _ = pipe.Exec(ctx)
-	return make([]struct{}, len(cmds))
+	return answers
 }
 
 // begun says that a handler has got a task that the gate had taken.
@@ -163,7 +196,8 @@ func (g *gate) open() int {
 	}
 	if g.waker != nil && g.empty >= g.queues && !g.woken {
 		token, err := g.waker.wait(g.ctx)
-		g.empty, g.woken = 0, token
+		g.forget()
+		g.woken = token
 		if err != nil {
 			g.note(err)
 			return 0

@@ -2,7 +2,6 @@ package queue
 
 import (
 	"context"
-	"errors"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -12,25 +11,26 @@ const mostAtOnce = 64
 
 // lane is what the gate knows of one queue.
 type lane struct {
-	sha  string
-	keys []string
-	args []any // as asynq gave them last; the first is the end of the lease
+	script *redis.Script
+	keys   []string
+	args   []any // as asynq gave them last; the first is the end of the lease
 
-	tasks []*redis.Cmd // taken from Redis, for asynq's next dequeues
-	want  int          // how many the next look asks for: twice what came when all came, else what came
-	full  bool         // all that was asked for came, so there may be more
-	empty bool         // the last look left nothing here, and asynq has not been told
-	err   error        // what the last look failed with
+	tasks []any // taken from Redis, for asynq's next dequeues
+	asks  int   // how many the last look asked for
+	want  int   // how many the next one will: twice what came when all came, else what came
+	full  bool  // all that was asked for came, so there may be more
+	empty bool  // the last look left nothing here, and asynq has not been told
+	err   error // what the last look failed with
 }
 
 // lane finds the lane that a dequeue is for.
-func (g *gate) lane(sha string, keys []string, args []any) *lane {
+func (g *gate) lane(script *redis.Script, keys []string, args []any) *lane {
 	l := g.lanes[keys[0]]
 	if l == nil {
 		l = &lane{want: 1}
 		g.lanes[keys[0]] = l
 	}
-	l.sha, l.keys, l.args = sha, keys, args
+	l.script, l.keys, l.args = script, keys, args
 	return l
 }
 
@@ -41,12 +41,12 @@ func nothing() *redis.Cmd { return redis.NewCmdResult(nil, redis.Nil) }
 func (g *gate) handOut(l *lane) *redis.Cmd {
 	switch {
 	case len(l.tasks) > 0:
-		cmd := l.tasks[0]
+		task := l.tasks[0]
 		l.tasks[0] = nil
 		l.tasks = l.tasks[1:]
 		g.held.Add(-1)
 		g.note(nil)
-		return cmd
+		return redis.NewCmdResult(task, nil)
 	case g.held.Load() > 0: // first those of the other queues: they are on leases already
 		return nothing()
 	case l.empty:
@@ -64,49 +64,45 @@ func (g *gate) look(ctx context.Context, l *lane) *redis.Cmd {
 	if room < 1 {
 		return nothing()
 	}
-	swept := g.woken && g.empty >= g.queues
-	if swept { // the token announced nothing, so the others are likely as old
-		g.empty, g.woken = 0, false
+	var sweep func(redis.Pipeliner)
+	if g.woken && g.empty >= g.queues { // the token announced nothing, so the others are likely as old
+		g.forget()
+		sweep = func(pipe redis.Pipeliner) { g.waker.sweep(ctx, pipe) }
 	}
-	asked := g.asked(l, room)
-	if len(asked) == 1 && !swept {
-		cmd := g.UniversalClient.EvalSha(ctx, l.sha, l.keys, l.args...)
-		g.took(l, []*redis.Cmd{cmd})
-		return g.first(l)
-	}
-	pipe := g.UniversalClient.Pipeline()
-	if swept {
-		g.waker.sweep(ctx, pipe)
-	}
-	cmds := make([]*redis.Cmd, len(asked))
-	for i, lane := range asked {
-		cmds[i] = pipe.EvalSha(ctx, lane.sha, lane.keys, append([]any{l.args[0]}, lane.args[1:]...)...)
-	}
-	_, _ = pipe.Exec(ctx) // each command has its own error
+	lanes, calls := g.asked(l, room)
+	run(ctx, g.UniversalClient, calls, sweep, nil)
 	more := false
-	for len(cmds) > 0 {
-		n := 1
-		for n < len(cmds) && asked[n] == asked[0] {
-			n++
-		}
-		g.took(asked[0], cmds[:n])
-		more = more || asked[0].full
-		asked, cmds = asked[n:], cmds[n:]
+	for i, lane := range lanes {
+		g.took(lane, calls[i])
+		more = more || lane.full
 	}
-	if swept && more {
+	if sweep != nil && more {
 		g.waker.restore(ctx)
 	}
-	return g.first(l)
+	if cmd := g.handOut(l); cmd != nil {
+		return cmd
+	}
+	g.note(l.err)
+	return redis.NewCmdResult(nil, l.err)
 }
 
-// asked is whom to ask, once for each task wanted, the lane itself first.
-func (g *gate) asked(l *lane, room int) []*lane {
-	asked := make([]*lane, 0, min(room, mostAtOnce+2))
-	add := func(l *lane) {
-		for range min(l.want, room) {
-			asked = append(asked, l)
-			room--
+// forget begins anew to count empty queues.
+func (g *gate) forget() {
+	g.empty, g.woken = 0, false
+	for _, l := range g.lanes {
+		l.empty = false
+	}
+}
+
+// asked is whom to ask and how, the lane itself first.
+func (g *gate) asked(l *lane, room int) (lanes []*lane, calls []*call) {
+	add := func(other *lane) {
+		if other.asks = min(other.want, room); other.asks == 0 {
+			return
 		}
+		room -= other.asks
+		args := append([]any{other.asks, l.args[0]}, other.args[1:]...)
+		lanes, calls = append(lanes, other), append(calls, &call{script: other.script, keys: other.keys, args: args})
 	}
 	add(l)
 	if !l.full {
@@ -116,35 +112,19 @@ func (g *gate) asked(l *lane, room int) []*lane {
 			}
 		}
 	}
-	return asked
+	return lanes, calls
 }
 
 // took sorts what a look brought for a lane.
-func (g *gate) took(l *lane, cmds []*redis.Cmd) {
-	l.tasks, l.err = l.tasks[:0:0], nil
-	for _, cmd := range cmds {
-		if err := cmd.Err(); err == nil {
-			l.tasks = append(l.tasks, cmd)
-		} else if !errors.Is(err, redis.Nil) {
-			l.err = err
-		}
-	}
+func (g *gate) took(l *lane, c *call) {
+	l.tasks, l.err = c.cmd.Slice()
 	n := len(l.tasks)
 	g.held.Add(int64(n))
 	g.transit.Add(int64(n))
-	l.full = n == len(cmds)
+	l.full = n == l.asks
 	l.empty = !l.full && l.err == nil
 	l.want = max(1, n)
 	if l.full {
 		l.want = min(2*n, mostAtOnce)
 	}
-}
-
-// first answers the dequeue for which the look was made.
-func (g *gate) first(l *lane) *redis.Cmd {
-	if cmd := g.handOut(l); cmd != nil {
-		return cmd
-	}
-	g.note(l.err)
-	return redis.NewCmdResult(nil, l.err)
 }

@@ -33,6 +33,7 @@ type Queue struct {
 	log       *slog.Logger
 	retention time.Duration
 	sends     *batch.Group[[]script, []error]
+	enqueues  *scripts
 	running   sync.WaitGroup
 }
 
@@ -53,6 +54,7 @@ func Open(cfg Config) (*Queue, error) {
 		inspect:   asynq.NewInspectorFromRedisClient(cfg.Redis),
 		log:       log,
 		retention: cfg.Retention,
+		enqueues:  newScripts(eachScript),
 	}
 	// Two senders: while one waits for Redis the other's group forms. An item is a chunk of tasks, so 32 of them bound a pipeline.
 	q.sends = batch.New(batch.Config{Workers: 2, MaxItems: 32, QueueLen: 1024}, q.send)

@@ -3,7 +3,6 @@ package queue
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/redis/go-redis/v9"
@@ -25,63 +24,70 @@ func (q *Queue) send(ctx context.Context, items [][]script) [][]error {
 	return results
 }
 
-// pipeline sends scripts in one round trip. Those that Redis does not know, as after its restart, go again with their text.
+// pipeline sends scripts in one round trip, with the tokens that announce their tasks. Those of one queue are one call.
 func (q *Queue) pipeline(ctx context.Context, scripts []script) []error {
+	groups := groupBy(len(scripts), func(i int) string { return scripts[i].sha + scripts[i].queue })
+	calls := make([]*call, len(groups))
+	pools := map[string]int{}
+	var queues []any
+	for n, group := range groups {
+		keys, args := make([][]string, len(group)), make([][]any, len(group))
+		for k, i := range group {
+			keys[k], args[k] = scripts[i].keys, scripts[i].args
+		}
+		one := scripts[group[0]]
+		calls[n] = each(q.enqueues.learn(one.sha, one.src), keys, args)
+		pools[poolOf(one.queue)] += len(group)
+		queues = append(queues, one.queue)
+	}
+	register := func(pipe redis.Pipeliner) { pipe.SAdd(ctx, asynqQueues, queues...) }
+	announce := func(pipe redis.Pipeliner) { pushTokens(ctx, pipe, pools) }
+	// A pipeline to one server keeps its order; in a cluster the token could overtake the task, so there it follows.
+	if _, cluster := q.redis.(*redis.ClusterClient); cluster {
+		run(ctx, q.redis, calls, register, nil)
+		wake := q.redis.Pipeline()
+		announce(wake)
+		_, _ = wake.Exec(ctx) // without tokens the workers look within two seconds
+	} else {
+		run(ctx, q.redis, calls, register, announce)
+	}
 	errs := make([]error, len(scripts))
-	unknown := q.trip(ctx, scripts, errs, func(p redis.Pipeliner, s script) *redis.Cmd {
-		return p.EvalSha(ctx, s.sha, s.keys, s.args...)
-	})
-	if len(unknown) == 0 {
-		return errs
-	}
-	again := make([]script, len(unknown))
-	for i, at := range unknown {
-		again[i] = scripts[at]
-	}
-	second := make([]error, len(again))
-	q.trip(ctx, again, second, func(p redis.Pipeliner, s script) *redis.Cmd {
-		return p.Eval(ctx, s.src, s.keys, s.args...)
-	})
-	for i, at := range unknown {
-		errs[at] = second[i]
+	for n, group := range groups {
+		answers, err := calls[n].results(len(group))
+		for k, i := range group {
+			if errs[i] = err; err == nil {
+				errs[i] = taken(answers[k])
+			}
+		}
 	}
 	return errs
 }
 
-// trip sends scripts with the tokens that announce them, sets errs, and returns the scripts that Redis does not know.
-func (q *Queue) trip(ctx context.Context, scripts []script, errs []error, call func(redis.Pipeliner, script) *redis.Cmd) (unknown []int) {
-	pipe := q.redis.Pipeline()
-	cmds := make([]*redis.Cmd, len(scripts))
-	names, pools := map[string]struct{}{}, map[string]int{}
-	for i, s := range scripts {
-		cmds[i] = call(pipe, s)
-		names[s.queue] = struct{}{}
-		pools[poolOf(s.queue)]++
+// taken reads the answer of asynq's enqueue script.
+func taken(answer any) error {
+	if n, ok := answer.(int64); ok && (n == 0 || n == 1) { // 0: an earlier call brought it there
+		return nil
 	}
-	queues := slices.Sorted(maps.Keys(names))
-	pipe.SAdd(ctx, asynqQueues, toArgs(queues)...)
-	// A pipeline to one server keeps its order; in a cluster the token could overtake the task, so there it follows.
-	_, cluster := q.redis.(*redis.ClusterClient)
-	if !cluster {
-		pushTokens(ctx, pipe, pools)
+	if err := failure(answer); err != nil {
+		return err
 	}
-	_, _ = pipe.Exec(ctx) // each command has its own error
-	if cluster {
-		wake := q.redis.Pipeline()
-		pushTokens(ctx, wake, pools)
-		_, _ = wake.Exec(ctx) // without tokens the workers look within a second
-	}
-	for i, cmd := range cmds {
-		switch n, err := cmd.Int64(); {
-		case redis.HasErrorPrefix(err, "NOSCRIPT"):
-			unknown, errs[i] = append(unknown, i), err
-		case err != nil:
-			errs[i] = err
-		case n != 0 && n != 1: // 0: an earlier call brought it there
-			errs[i] = fmt.Errorf("unexpected answer %d of the enqueue script", n)
+	return fmt.Errorf("unexpected answer %v of the enqueue script", answer)
+}
+
+// groupBy sorts the indexes below n into groups of one key each, in the order of their first.
+func groupBy(n int, key func(i int) string) [][]int {
+	var groups [][]int
+	at := map[string]int{}
+	for i := range n {
+		k := key(i)
+		g, ok := at[k]
+		if !ok {
+			g = len(groups)
+			at[k], groups = g, append(groups, nil)
 		}
+		groups[g] = append(groups[g], i)
 	}
-	return unknown
+	return groups
 }
 
 // pushTokens announces n tasks in each pool: each token ends the wait of one server.

@@ -171,14 +171,42 @@ type deliverHook struct {
 func (h *deliverHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		err := next(ctx, cmd)
-		args := cmd.Args()
-		if c, ok := cmd.(*redis.Cmd); ok && err == nil && len(args) > 4 && queue.IsDequeue([]string{fmt.Sprint(args[3]), fmt.Sprint(args[4]), "", ""}) {
-			if s, _ := c.Text(); s != "" {
-				h.delivered()
-			}
+		h.look(cmd)
+		return err
+	}
+}
+
+func (h *deliverHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		err := next(ctx, cmds)
+		for _, cmd := range cmds {
+			h.look(cmd)
 		}
 		return err
 	}
+}
+
+func (h *deliverHook) look(cmd redis.Cmder) {
+	if c, ok := cmd.(*redis.Cmd); ok && queue.IsDequeue(scriptKeys(cmd)) {
+		if tasks, err := c.Slice(); err == nil && len(tasks) > 0 {
+			h.delivered()
+		}
+	}
+}
+
+// scriptKeys are the keys of a call of a script.
+func scriptKeys(cmd redis.Cmder) []string {
+	args := cmd.Args()
+	if !strings.HasPrefix(cmd.Name(), "eval") || len(args) < 3 {
+		return nil
+	}
+	var keys []string
+	if n, ok := args[2].(int); ok && len(args) >= 3+n {
+		for _, k := range args[3 : 3+n] {
+			keys = append(keys, fmt.Sprint(k))
+		}
+	}
+	return keys
 }
 
 func TestTaskTakenWhileServeEndsGoesBack(t *testing.T) {
@@ -405,7 +433,7 @@ func TestGateNeverSpins(t *testing.T) {
 			calls := 0
 			keys := []string{"asynq:{x}:pending", "asynq:{x}:paused", "asynq:{x}:active", "asynq:{x}:lease"}
 			for ctx.Err() == nil {
-				if err := redis.NewScript("return nil").Run(ctx, g, keys).Err(); err == nil {
+				if err := redis.NewScript("return nil").Run(ctx, g, keys, 0, "asynq:{x}:t:").Err(); err == nil {
 					t.Error("a dequeue from nothing = nil")
 				}
 				calls++
@@ -451,15 +479,16 @@ type keysHook struct {
 
 func (h *keysHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
-		if args := cmd.Args(); strings.HasPrefix(cmd.Name(), "eval") && len(args) > 2 {
-			if n, ok := args[2].(int); ok && len(args) >= 3+n {
-				var keys []string
-				for _, k := range args[3 : 3+n] {
-					keys = append(keys, fmt.Sprint(k))
-				}
-				h.seen(keys)
-			}
-		}
+		h.seen(scriptKeys(cmd))
 		return next(ctx, cmd)
+	}
+}
+
+func (h *keysHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		for _, cmd := range cmds {
+			h.seen(scriptKeys(cmd))
+		}
+		return next(ctx, cmds)
 	}
 }
