@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -106,4 +107,30 @@ func BenchmarkGroup(b *testing.B) {
 			return func() { finish(b, l, outcomes) }
 		})
 	}
+}
+
+// BenchmarkInsertBatch writes requests of 10,000 jobs, each in one transaction; the unit that matters is jobs/s.
+func BenchmarkInsertBatch(b *testing.B) {
+	const size = 10_000
+	l := open(b, testenv.Postgres(b))
+	cost, process := stepCost{}, postmaster(b, l)
+	for b.Loop() {
+		b.StopTimer()
+		rows := make([]store.NewJob, size)
+		for i := range rows {
+			rows[i].Job = newJob()
+		}
+		key := &store.Idempotency{Key: newID(), Hash: "h"}
+		server, client := serverCPU(b, process), clientCPU(b)
+		b.StartTimer()
+		errs, err := l.InsertBatch(b.Context(), millrace.DefaultTenant, key, rows, func([]error) []byte { return []byte("{}") })
+		if err != nil || slices.ContainsFunc(errs, func(err error) bool { return err != nil }) {
+			b.Fatal(err)
+		}
+		cost.client += clientCPU(b) - client
+		cost.server += serverCPU(b, process) - server
+	}
+	b.ReportMetric(float64(cost.server.Nanoseconds())/1000/float64(b.N*size), "server-µs")
+	b.ReportMetric(float64(cost.client.Nanoseconds())/1000/float64(b.N*size), "client-µs")
+	b.ReportMetric(float64(b.N*size)/b.Elapsed().Seconds(), "jobs/s")
 }

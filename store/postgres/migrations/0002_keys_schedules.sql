@@ -15,7 +15,7 @@ ALTER TABLE jobs
 
 -- A claim changes no indexed column: due_at and sent_gen stay while the job runs. So its new row goes beside the old one, if there is room in the
 -- page, and no index hears of it. Which jobs a worker runs is in holds.
-ALTER TABLE jobs SET (fillfactor = 60);
+ALTER TABLE jobs SET (fillfactor = 50);
 
 -- The jobs that a worker may be running: all that it runs and some that it ran.
 CREATE TABLE holds (
