@@ -1,6 +1,9 @@
 package rest
 
 import (
+	"bytes"
+
+	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/internal/auth"
 	"github.com/millrace/millrace/internal/jobspec"
 )
@@ -30,3 +33,11 @@ var (
 
 // DecodeJob decodes the body of POST /v1/jobs.
 func DecodeJob(body []byte) error { return jobspec.DecodeRequest(body, new(jobspec.Request)) }
+
+// EncodeJob writes a job by hand, EncodePlainly by encoding/json.
+func EncodeJob(b *bytes.Buffer, j *millrace.Job) error {
+	v := viewJob(j)
+	return encodeJob(b, &v)
+}
+
+func EncodePlainly(b *bytes.Buffer, j *millrace.Job) error { return encode(b, viewJob(j)) }

@@ -19,10 +19,12 @@ type guard struct {
 	origins   *http.CrossOriginProtection
 	checkHost bool
 	hosts     map[string]bool
+	values    []string // of the headers that every answer carries, in the order of protect
 }
 
 func newGuard(c Config) guard {
-	g := guard{origins: http.NewCrossOriginProtection(), hosts: make(map[string]bool), checkHost: !c.Auth.Enabled() || len(c.Hosts) > 0}
+	g := guard{origins: http.NewCrossOriginProtection(), hosts: make(map[string]bool), checkHost: !c.Auth.Enabled() || len(c.Hosts) > 0,
+		values: []string{apiCSP, "nosniff", "DENY", "no-referrer", "same-origin"}}
 	for _, host := range c.Hosts {
 		g.hosts[hostName(host)] = true
 	}
@@ -33,11 +35,12 @@ func newGuard(c Config) guard {
 func (s *Server) protect(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		h := c.Response().Header()
-		h.Set("Content-Security-Policy", apiCSP)
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("X-Frame-Options", "DENY")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		values := s.guard.values // shared by all answers; who sets such a header anew puts another slice in its place
+		h["Content-Security-Policy"] = values[0:1:1]
+		h["X-Content-Type-Options"] = values[1:2:2]
+		h["X-Frame-Options"] = values[2:3:3]
+		h["Referrer-Policy"] = values[3:4:4]
+		h["Cross-Origin-Resource-Policy"] = values[4:5:5]
 		if err := s.guard.check(c.Request()); err != nil {
 			return err
 		}

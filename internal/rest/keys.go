@@ -98,7 +98,8 @@ func (s *Server) dispatchKey(k *requestKey) *dispatch.Key {
 func (s *Server) savedJob(status int, location string, job *millrace.Job) []byte {
 	b := s.buffer()
 	defer s.recycle(b)
-	if err := encode(b, viewJob(job)); err != nil {
+	view := viewJob(job)
+	if err := encodeJob(b, &view); err != nil {
 		s.Log.Error("answer cannot be kept", "error", err)
 		return nil
 	}

@@ -2,6 +2,7 @@ package rest_test
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -117,4 +118,27 @@ func BenchmarkBatchDurable(b *testing.B) {
 	})
 	sent(b, h, "/v1/jobs/batch", "application/x-ndjson", strings.Repeat(benchJob+"\n", 1000))
 	b.ReportMetric(float64(b.N)*1000/b.Elapsed().Seconds(), "jobs/s")
+}
+
+// BenchmarkSocketPath is POST /v1/jobs over loopback TCP from 16 connections, client included; ns/op is both sides' share of two cores.
+func BenchmarkSocketPath(b *testing.B) {
+	server := httptest.NewServer(newPath(b, func(l *sqlite.Ledger) dispatch.Ledger { return swift{l} }))
+	defer server.Close()
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+	b.SetParallelism(8)
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			resp, err := client.Post(server.URL+"/v1/jobs", "application/json", strings.NewReader(benchJob))
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			_, _ = io.Copy(io.Discard, resp.Body)
+			_ = resp.Body.Close()
+			if resp.StatusCode != http.StatusAccepted {
+				b.Error(resp.Status)
+			}
+		}
+	})
 }

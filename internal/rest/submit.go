@@ -67,7 +67,13 @@ func (s *Server) accepted(c echo.Context, job *millrace.Job, wait time.Duration)
 		}
 	}
 	c.Response().Header().Set("Location", jobURL(job.ID))
-	return respond(s, c, acceptedStatus(job), viewJob(job))
+	b := s.buffer()
+	defer s.recycle(b)
+	view := viewJob(job)
+	if err := encodeJob(b, &view); err != nil {
+		return err
+	}
+	return s.respondBytes(c, acceptedStatus(job), "application/json", b.Bytes())
 }
 
 func acceptedStatus(job *millrace.Job) int {
