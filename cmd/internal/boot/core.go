@@ -37,6 +37,7 @@ func (p *process) core(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	e.keepReserve()
 	if e.copy != nil {
 		e.backup = e.writeBackup
 	}
