@@ -22,6 +22,8 @@ type Dispatch interface {
 	MarkSent(ctx context.Context, deliveries []Delivery, gen int64) error
 	// Unclaimed returns those of the deliveries that could still be claimed: the queue handed them out, yet nobody runs them.
 	Unclaimed(ctx context.Context, deliveries []Delivery) ([]Delivery, error)
+	// Backlog counts the jobs that wait for a worker, due or not, up to limit.
+	Backlog(ctx context.Context, limit int) (int, error)
 	// Refence gives unclaimed deliveries a new fence and makes them owed at once, so that a dead worker's entry in the queue blocks nobody.
 	Refence(ctx context.Context, deliveries []Delivery) error
 }

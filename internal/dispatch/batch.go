@@ -120,6 +120,9 @@ func (b *Batch) insert(ctx context.Context, key *BatchKey, rows []store.NewJob) 
 		errs, err = b.d.Ledger.InsertBatch(ctx, b.tenant, kept, rows, answer)
 		return err
 	})
+	if err == nil {
+		b.d.backlog.accepted(len(rows))
+	}
 	if _, replayed := errors.AsType[*store.ReplayedError](err); err != nil && !replayed {
 		err = ledgerError(err)
 	}

@@ -61,6 +61,8 @@ type Config struct {
 
 	// Window bounds how many tasks of one queue sit in Redis; the rest waits in the ledger. 0: 20,000.
 	Window int
+	// MaxJobs bounds how many jobs wait for a worker in all; then Room refuses. 0: DefaultMaxJobs.
+	MaxJobs int
 	// Committers is how many groups of inserts may be on their way to the ledger at once. 0: 2. SQLite, with its one writer, wants 1.
 	Committers int
 	// Now is the clock for ids and delays. nil: time.Now.
@@ -85,6 +87,7 @@ type Dispatcher struct {
 	params  paramIndex
 	ledger  *outage
 	refills *outage
+	backlog backlog
 
 	followed time.Time // when Refill last compared the queues' pauses with the ledger's
 }
@@ -93,6 +96,9 @@ type Dispatcher struct {
 func New(c Config) *Dispatcher {
 	if c.Window == 0 {
 		c.Window = 20_000
+	}
+	if c.MaxJobs == 0 {
+		c.MaxJobs = DefaultMaxJobs
 	}
 	if c.Committers == 0 {
 		c.Committers = 2
@@ -107,6 +113,7 @@ func New(c Config) *Dispatcher {
 		ledger:  &outage{log: c.Log, gone: "the ledger is out of reach; submits are repeated", back: "the ledger is back"},
 		refills: &outage{log: c.Log, gone: "refill failed; it will be tried again", back: "refill works again"}}
 	d.sends = newSender(c.Queue, c.Log)
+	d.backlog.limit = c.MaxJobs
 	// 256 rows a group: more adds latency without throughput (measured on PostgreSQL: 100 → 1,000 rows, 0.9 → 10.7 ms, +0 %).
 	d.inserts = batch.New(batch.Config{Workers: c.Committers, MaxItems: 256, QueueLen: 4 * 256}, d.insert)
 	return d
@@ -114,7 +121,11 @@ func New(c Config) *Dispatcher {
 
 // Run commits and sends until ctx ends, then finishes what Submit has already taken.
 func (d *Dispatcher) Run(ctx context.Context) error {
-	sent := make(chan struct{})
+	sent, counted := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(counted)
+		d.countBacklog(ctx)
+	}()
 	sendCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	go func() {
@@ -124,6 +135,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	err := d.inserts.Run(ctx)
 	stop()
 	<-sent
+	<-counted
 	return err
 }
 
@@ -176,6 +188,7 @@ func (d *Dispatcher) commit(ctx context.Context, job *millrace.Job, key *Key) (*
 	if err := d.insertOne(ctx, row); err != nil {
 		return nil, err
 	}
+	d.backlog.accepted(1)
 	fault.Point(fault.Inserted)
 	if send {
 		d.sends.send(queue.Task{Job: job.ID, Fence: job.Fence, Type: job.Type, Queue: job.Queue})

@@ -95,3 +95,13 @@ func tenant(c echo.Context) string {
 	p, _ := c.Get(principalKey).(auth.Principal)
 	return p.Tenant
 }
+
+// withRoom refuses new jobs while too many wait, before their bodies are read.
+func (s *Server) withRoom(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if err := s.Dispatcher.Room(); err != nil {
+			return err
+		}
+		return next(c)
+	}
+}

@@ -33,8 +33,8 @@ func (s *Server) routes() []route {
 		{"GET", "/v1/files/:id/content", read, s.fileContent, nil, false},
 		{"DELETE", "/v1/files/:id", write, s.deleteFile, nil, false},
 
-		{"POST", "/v1/jobs", write, s.createJob, []string{"wait"}, false},
-		{"POST", "/v1/jobs/batch", write, s.createBatch, nil, false},
+		{"POST", "/v1/jobs", write, s.withRoom(s.createJob), []string{"wait"}, false},
+		{"POST", "/v1/jobs/batch", write, s.withRoom(s.createBatch), nil, false},
 		{"GET", "/v1/jobs", read, s.listJobs, []string{"limit", "cursor", "state", "type", "tag", "created_after", "created_before"}, false},
 		{"GET", "/v1/jobs/:id", read, s.getJob, []string{"wait"}, false},
 		{"GET", "/v1/jobs/:id/events", read, s.jobEvents, nil, false},

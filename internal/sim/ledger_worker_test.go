@@ -24,9 +24,9 @@ func (l *ledger) Claim(ctx context.Context, worker string, deliveries []store.De
 			return nil, err
 		}
 		claimed, err := l.real().Claim(ctx, worker, deliveries)
-		for _, c := range claimed {
+		for i, c := range claimed {
 			if c.Job != nil {
-				w.watch.claimed(worker, lived, c.Job)
+				w.watch.claimed(worker, lived, deliveries[i], c.Job)
 			}
 		}
 		return claimed, err
@@ -42,10 +42,10 @@ func (l *ledger) Claim(ctx context.Context, worker string, deliveries []store.De
 func (l *ledger) Finish(ctx context.Context, outcomes []store.Outcome) ([]bool, error) {
 	w := l.p.world
 	won, err := do(l.p, ctx, "finish", func(ctx context.Context) ([]bool, error) {
-		newest := w.watch.newest(outcomes)
+		over := w.watch.over(ctx, outcomes)
 		won, err := l.real().Finish(ctx, outcomes)
 		if err == nil {
-			w.watch.finished(outcomes, won, newest)
+			w.watch.finished(ctx, outcomes, won, over)
 		}
 		return won, err
 	})

@@ -11,6 +11,7 @@ func depthTests() []test {
 	return []test{
 		{"by queue", testDepths},
 		{"bounded", testDepthsBounded},
+		{"backlog", testBacklog},
 	}
 }
 
@@ -66,4 +67,22 @@ func testDepthsBounded(f *fixture) {
 	if d := f.depth("cpu.normal", 5); d.Ready != 5 || d.Delayed != 5 {
 		f.Errorf("depth = %+v, want both bounded to 5", d)
 	}
+}
+
+func testBacklog(f *fixture) {
+	w := f.worker()
+	want := func(what string, limit, want int) {
+		f.Helper()
+		if n, err := f.Ledger.Backlog(f.ctx, limit); err != nil || n != want {
+			f.Errorf("backlog of %s = %d, %v, want %d", what, n, err, want)
+		}
+	}
+	want("an empty ledger", 10, 0)
+	done := f.running(w)
+	f.queued(func(j *millrace.Job) { j.State, j.RunAt = millrace.Scheduled, f.Now().Add(2*time.Hour) })
+	f.queued(func(j *millrace.Job) { j.Queue = "io.low" })
+	f.queued()
+	f.end(done, store.OutcomeSucceeded)
+	want("three that wait", 10, 3)
+	want("three, counted to two", 2, 2)
 }

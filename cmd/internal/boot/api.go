@@ -106,7 +106,7 @@ func newAPI(p *process, s *stores) (*apiParts, error) {
 	}
 	a.dispatcher = dispatch.New(dispatch.Config{
 		Ledger: s.ledger, Queue: s.queue, Signals: s.publisher, Results: a.results, Types: types, Log: p.log,
-		Window: s.window, Committers: s.committers,
+		Window: s.window, Committers: s.committers, MaxJobs: p.config.MaxJobs,
 	})
 	dashboard, err := s.queue.Dashboard(dashboardPath, !p.config.DashboardWrite)
 	if err != nil {

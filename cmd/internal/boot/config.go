@@ -34,6 +34,7 @@ type Config struct {
 	Grace      time.Duration // MILLRACE_GRACE: how long running attempts may go on once a drain began
 	DrainDelay time.Duration // MILLRACE_DRAIN_DELAY: between readyz 503 and the end of accepting
 	MaxUpload  byteSize      // MILLRACE_MAX_UPLOAD
+	MaxJobs    int           // MILLRACE_MAX_JOBS
 	LogFormat  string        // MILLRACE_LOG_FORMAT: text or json
 	LogLevel   string        // MILLRACE_LOG_LEVEL: debug, info, warn or error
 

@@ -10,6 +10,8 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/pflag"
+
+	"github.com/millrace/millrace/internal/dispatch"
 )
 
 // flags declares what a role can be told, with the defaults that stand in --help.
@@ -42,6 +44,7 @@ func (c *Config) flags(fs *pflag.FlagSet, role Role) {
 		fs.DurationVar(&c.Grace, "grace", 25*time.Second, "how long running jobs may go on after SIGTERM before they are put back")
 	}
 	if role == Serve || role == API {
+		fs.IntVar(&c.MaxJobs, "max-jobs", dispatch.DefaultMaxJobs, "jobs that may wait for a worker in all; more are refused with 429")
 		c.MaxUpload = 10 << 30
 		fs.Var(&c.MaxUpload, "max-upload", "largest file that is taken in, such as 10GiB")
 		fs.DurationVar(&c.DrainDelay, "drain-delay", 0, "time between readyz turning 503 and the end of accepting, for a load balancer to notice")

@@ -48,7 +48,8 @@ func (c *Config) validateNumbers(role Role) error {
 		flag     string
 		value    int
 		min, max int
-	}{{"workers", c.Workers, 1, 512}, {"processes", c.Processes, 1, 512}, {"cpu", c.CPU, 0, 256}, {"io", c.IO, 0, 4096}} {
+	}{{"workers", c.Workers, 1, 512}, {"processes", c.Processes, 1, 512}, {"cpu", c.CPU, 0, 256}, {"io", c.IO, 0, 4096},
+		{"max-jobs", c.MaxJobs, 1, 1_000_000_000}} {
 		if name, ok := c.names[n.flag]; ok && (n.value < n.min || n.value > n.max) {
 			return configError("%s must be between %d and %d, not %d", name, n.min, n.max, n.value)
 		}
