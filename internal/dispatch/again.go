@@ -19,6 +19,9 @@ const (
 	longPause  = time.Second
 )
 
+// batchTimeout bounds the commit of a batch: ten thousand rows on a busy disk take their time, and giving up means to begin again.
+const batchTimeout = time.Minute
+
 // unknown says whether err leaves open what became of a write: the database's own errors do, and the contract's words do not.
 func unknown(err error) bool {
 	if err == nil || errors.Is(err, store.ErrInputMissing) || errors.Is(err, store.ErrStaleResult) || errors.Is(err, store.ErrFull) ||

@@ -115,7 +115,7 @@ func (b *Batch) insert(ctx context.Context, key *BatchKey, rows []store.NewJob) 
 		return nil, nil
 	}
 	err = b.d.again(ctx, func() (err error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), insertTimeout) // a client that leaves does not undo what it asked for
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), batchTimeout) // a client that leaves does not undo what it asked for
 		defer cancel()
 		errs, err = b.d.Ledger.InsertBatch(ctx, b.tenant, kept, rows, answer)
 		return err
