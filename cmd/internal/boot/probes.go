@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -49,20 +50,30 @@ func adminsOnly(access *auth.Authenticator, next http.Handler) http.Handler {
 	})
 }
 
+// ready answers as the API's readyz does: each dependency by name, 503 only where one is missing that nothing works without.
 func ready(w http.ResponseWriter, r *http.Request, checks []rest.Check) {
 	ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
 	defer cancel()
-	status, names := http.StatusOK, make(map[string]string)
-	for _, c := range checks {
+	errs := make([]error, len(checks))
+	var all sync.WaitGroup
+	for i, c := range checks {
+		all.Go(func() { errs[i] = c.Func(ctx) })
+	}
+	all.Wait()
+	code, status, names := http.StatusOK, "ready", make(map[string]string)
+	for i, c := range checks {
 		names[c.Name] = "ok"
-		if err := c.Func(ctx); err != nil {
-			names[c.Name] = "degraded"
-			if c.Required {
-				names[c.Name], status = "down", http.StatusServiceUnavailable
-			}
+		switch {
+		case errs[i] == nil:
+			continue
+		case c.Required:
+			code, status = http.StatusServiceUnavailable, "unready"
+		case status == "ready":
+			status = "degraded"
 		}
+		names[c.Name] = "failing"
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]any{"checks": names})
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(map[string]any{"status": status, "checks": names})
 }
