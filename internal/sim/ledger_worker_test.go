@@ -158,3 +158,7 @@ func (l *ledger) KnowsBlob(ctx context.Context, key string) (bool, error) {
 func (l *ledger) Depths(ctx context.Context, limit int) ([]store.Depth, error) {
 	return do(l.p, ctx, "depths", func(ctx context.Context) ([]store.Depth, error) { return l.real().Depths(ctx, limit) })
 }
+
+func (l *ledger) Backlog(ctx context.Context, limit int) (int, error) {
+	return do(l.p, ctx, "backlog", func(ctx context.Context) (int, error) { return l.real().Backlog(ctx, limit) })
+}

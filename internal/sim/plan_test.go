@@ -74,16 +74,16 @@ type request struct {
 
 func newPlan(seed uint64) plan {
 	d := throw(seed, "plan")
-	p := plan{span: d.between(5*time.Second, 12*time.Second), workers: 2, window: 1000}
-	if d.chance(0.1) {
-		p.span = 25 * time.Second
+	p := plan{span: d.between(3*time.Second, 8*time.Second), workers: 2, window: 1000}
+	if d.chance(0.15) {
+		p.span = 22 * time.Second
 	}
 	if d.chance(0.3) {
 		p.window = 4
 	}
 	// Some worlds are calm but for their blows, so that what a blow does is not hidden by the storm.
 	storm := []float64{0, 0, 0.3, 1, 3}[d.IntN(5)]
-	p.weather = weather{before: 0.01, after: 0.02, ghost: 0.005, delay: 0.02}.times(storm)
+	p.weather = weather{before: 0.01, after: 0.02, ghost: 0.01, delay: 0.02}.times(storm)
 	p.network = weather{before: 0.002, delay: 0.01}.times(storm)
 	if d.chance(0.25) {
 		p.disk = weather{before: 0.05, after: 0.03, delay: 0.05}.times(storm)
@@ -116,19 +116,19 @@ func newStrike(d dice, p plan) strike {
 		s.what, s.who, s.span = strikeFreeze, anybody, d.between(time.Second, 20*time.Second)
 	case u < 58:
 		s.what, s.who = strikeDrain, anybody
-	case u < 68:
+	case u < 64:
 		s.what = strikeFlush
-	case u < 74:
+	case u < 69:
 		s.what = strikeDown
-	case u < 79:
+	case u < 74:
 		s.what = strikeLoss
-	case u < 86:
+	case u < 81:
 		s.what = strikeRestore
-	case u < 92:
+	case u < 87:
 		s.what, s.who, s.span = strikeNoLedger, anybody, d.between(time.Second, 15*time.Second)
-	case u < 96:
+	case u < 91:
 		s.what, s.who = strikeNoRedis, anybody
-	case u < 98:
+	case u < 94:
 		s.what, s.queue = strikePause, millrace.Queues()[d.IntN(len(millrace.Queues()))]
 	default:
 		s.what, s.span = strikeLeap, d.between(time.Second, 3*time.Hour)
@@ -146,13 +146,13 @@ func newRequest(d dice, i int, span time.Duration) request {
 		r.kind = typeCPU
 	}
 	if d.chance(0.15) {
-		r.delay = d.between(500*time.Millisecond, 6*time.Second)
+		r.delay = d.between(500*time.Millisecond, 3*time.Second)
 	}
 	if d.chance(0.15) {
 		r.keep = d.between(2*time.Second, 5*time.Second)
 	}
 	if d.chance(0.1) {
-		r.deadline = d.between(300*time.Millisecond, 8*time.Second)
+		r.deadline = d.between(300*time.Millisecond, 5*time.Second)
 	}
 	r.keyed = d.chance(0.6)
 	if d.chance(0.3) {
@@ -169,13 +169,13 @@ func newRequest(d dice, i int, span time.Duration) request {
 		r.timeout = time.Minute // so that no delay, freeze or slow store ends an attempt, which would be spent
 	}
 	if d.chance(0.15) {
-		r.cancel = d.between(10*time.Millisecond, 4*time.Second)
+		r.cancel = d.between(10*time.Millisecond, 2*time.Second)
 	}
 	if d.chance(0.15) {
-		r.retry = d.between(time.Second, 8*time.Second)
+		r.retry = d.between(time.Second, 3*time.Second)
 	}
 	if d.chance(0.07) {
-		r.remove = d.between(time.Second, 10*time.Second)
+		r.remove = d.between(time.Second, 4*time.Second)
 	}
 	return r
 }

@@ -175,6 +175,10 @@ func (p *process) decide(op string) verdict {
 		v.fault = faultAfter
 	case u < w.before+w.after+w.ghost:
 		v.fault, v.late = faultGhost, d.between(time.Millisecond, 3*time.Second)
+		if strings.HasPrefix(op, "insert") || op == "createfile" || op == "retry" {
+			// Not what the stores do: a late insert could follow the refusal of its own repetition.
+			v.fault = faultAfter
+		}
 	case u < w.before+w.after+w.ghost+w.delay:
 		v.fault = faultDelay
 		v.out += d.between(time.Millisecond, 2*time.Second)

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"net"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
+	"github.com/alicebob/miniredis/v2/server"
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
@@ -25,6 +27,7 @@ type dispatchServer struct {
 	down  bool
 	links map[*link]struct{} // the clients' ends
 	saved []stored
+	run   int // which run of the server this is
 }
 
 func newDispatchServer() (*dispatchServer, error) {
@@ -38,8 +41,27 @@ func newDispatchServer() (*dispatchServer, error) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	s := &dispatchServer{mini: mini, stop: stop, links: map[*link]struct{}{}}
+	mini.Server().SetPreHook(s.info)
 	s.wg.Go(func() { s.tick(ctx) })
 	return s, nil
+}
+
+// info answers INFO as Redis does, with the name of this run of the server: miniredis knows none.
+func (s *dispatchServer) info(c *server.Peer, cmd string, _ ...string) bool {
+	if cmd != "INFO" {
+		return false
+	}
+	s.mu.Lock()
+	run := s.run
+	s.mu.Unlock()
+	c.WriteBulk("run_id:" + strconv.Itoa(run) + "\r\n")
+	return true
+}
+
+func (s *dispatchServer) restarted() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.run++
 }
 
 // tick moves the clock of keys that expire, as the embedded server does.

@@ -65,6 +65,7 @@ func (w *world) run(ctx context.Context) error {
 	for range w.plan.strikes {
 		<-blows
 	}
+	w.redis.setDown(false)
 	if err := w.settle(ctx, clients); err != nil {
 		return err
 	}
@@ -87,7 +88,6 @@ func (w *world) heal() {
 	w.mu.Lock()
 	w.calm = true
 	w.mu.Unlock()
-	w.redis.setDown(false)
 	for _, s := range w.slots {
 		if p := s.process(); p != nil {
 			p.thaw()
@@ -189,12 +189,14 @@ func (w *world) blowAll(s strike) {
 		if s.what == strikeLoss {
 			w.redis.mini.FlushAll()
 		}
+		w.redis.restarted()
 		w.redis.setDown(false)
 	case strikeRestore:
 		w.redis.save()
 		w.calmDown(s.span)
 		w.redis.setDown(true)
 		w.redis.restore()
+		w.redis.restarted()
 		w.redis.setDown(false)
 	case strikePause:
 		w.pause(s.queue, true)
@@ -225,5 +227,10 @@ func (k blobKeys) Keys(_ context.Context, before time.Time, yield func(string) e
 }
 
 func (w *world) describe() string {
-	return fmt.Sprintf("span %v, %d jobs, %d strikes, window %d, weather %+v", w.plan.span, len(w.plan.jobs), len(w.plan.strikes), w.plan.window, w.plan.weather)
+	text := fmt.Sprintf("%v of faults, window %d, weather %+v, network %+v, disk %+v", w.plan.span, w.plan.window, w.plan.weather, w.plan.network,
+		w.plan.disk)
+	for _, s := range w.plan.strikes {
+		text += fmt.Sprintf("; at %v %s %s%s for %v", s.at, s.what, s.who, s.queue, s.span)
+	}
+	return text
 }

@@ -105,7 +105,7 @@ func (s *slot) bury(pid int, crash bool) {
 	parent := newProcess(w, s, -pid)
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
-	l := &ledger{parent}
+	l := newLedger(parent)
 	death := store.Death{Crash: crash, Detail: "signal: killed"}
 	n, err := l.BuryHost(ctx, s.name, func(w millrace.Worker) bool { return w.PID > pid }, func(millrace.Worker) store.Death { return death })
 	if err == nil && n > 0 {
@@ -163,7 +163,7 @@ func (s *slot) work(ctx context.Context, p *process, q *queue.Queue) error {
 		cpu, io = 0, 0
 	}
 	return worker.New(worker.Config{
-		Ledger: &ledger{p}, Queue: q, Blobs: &blobs{p}, Types: s.world.types(s), Events: silence{}, Log: s.world.logger(p),
+		Ledger: newLedger(p), Queue: q, Blobs: &blobs{p}, Types: s.world.types(s), Events: silence{}, Log: s.world.logger(p),
 		Self: millrace.Worker{
 			Host: s.name, BootID: "boot", PID: p.pid, PIDStart: int64(p.pid), Role: "worker", CPUSlots: cpu, IOSlots: io, StartedAt: time.Now(),
 		},
@@ -174,7 +174,7 @@ func (s *slot) work(ctx context.Context, p *process, q *queue.Queue) error {
 // accept is an api process without its HTTP: clients call its dispatcher. Told to end, it serves the requests that it has.
 func (s *slot) accept(ctx context.Context, p *process, q *queue.Queue) error {
 	d := dispatch.New(dispatch.Config{
-		Ledger: &ledger{p}, Queue: q, Signals: silence{}, Results: noCache{}, Types: s.world.types(s), Log: s.world.logger(p),
+		Ledger: newLedger(p), Queue: q, Signals: silence{}, Results: noCache{}, Types: s.world.types(s), Log: s.world.logger(p),
 		Window: s.world.plan.window, Committers: 1, Now: s.world.now, Chance: p.chance,
 	})
 	services, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -195,7 +195,7 @@ func (s *slot) accept(ctx context.Context, p *process, q *queue.Queue) error {
 }
 
 func (s *slot) lead(ctx context.Context, p *process, q *queue.Queue) error {
-	return scheduler.New(scheduler.Config{Ledger: &ledger{p}, Queue: q, Blobs: &blobs{p}, Log: s.world.logger(p), Chance: p.chance}).Run(ctx)
+	return scheduler.New(scheduler.Config{Ledger: newLedger(p), Queue: q, Blobs: &blobs{p}, Log: s.world.logger(p), Chance: p.chance}).Run(ctx)
 }
 
 // silence is for news that nobody hears: they are hints.

@@ -3,6 +3,7 @@ package sim_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"sync"
 	"time"
 
@@ -26,34 +27,56 @@ func newWatch(w *world) *watch {
 }
 
 // claimed notes a claim that was committed.
-func (w *watch) claimed(worker string, lived bool, j *millrace.Job) {
+func (w *watch) claimed(worker string, lived bool, d store.Delivery, j *millrace.Job) {
 	if !lived {
 		w.world.wrongly("I5: worker %s, which is dead, was given job %s", worker, j.ID)
+	}
+	if j.Fence != d.Fence+1 {
+		w.world.wrongly("I5: a delivery with fence %d was given job %s with fence %d", d.Fence, j.ID, j.Fence)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.fence[j.ID] = max(w.fence[j.ID], j.Fence)
 }
 
-// newest are the fences before a group of outcomes is written.
-func (w *watch) newest(outcomes []store.Outcome) []int64 {
+// over reads the jobs of outcomes that can change nothing any more, because a newer attempt was claimed or this one has ended: by index.
+func (w *watch) over(ctx context.Context, outcomes []store.Outcome) map[int]string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	fences := make([]int64, len(outcomes))
+	over := map[int]string{}
 	for i, o := range outcomes {
-		fences[i] = w.fence[o.Job]
+		if w.won[store.Delivery{Job: o.Job, Fence: o.Fence}] || o.Fence < w.fence[o.Job] {
+			over[i] = w.picture(ctx, o.Job)
+		}
 	}
-	return fences
+	return over
 }
 
-// finished notes outcomes that were committed: one with an older fence than the newest claim must not win.
-func (w *watch) finished(outcomes []store.Outcome, won []bool, newest []int64) {
+// picture is everything of a job.
+func (w *watch) picture(ctx context.Context, id string) string {
+	j, err := w.world.ledger.Job(ctx, tenant, id)
+	if err != nil {
+		return err.Error()
+	}
+	j.Progress = millrace.Progress{}
+	text, err := json.Marshal(j)
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
+}
+
+// finished notes outcomes that were committed. What was over before must be as it was.
+func (w *watch) finished(ctx context.Context, outcomes []store.Outcome, won []bool, over map[int]string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i, o := range outcomes {
 		d := store.Delivery{Job: o.Job, Fence: o.Fence}
-		if won[i] && !w.won[d] && o.Fence < newest[i] {
-			w.world.wrongly("I2: an outcome with fence %d won job %s, whose newest attempt has %d", o.Fence, o.Job, newest[i])
+		if before, ok := over[i]; ok {
+			if after := w.picture(ctx, o.Job); after != before {
+				w.world.wrongly("I2: an outcome with fence %d came too late for job %s and changed it from %s to %s", o.Fence, o.Job, before, after)
+			}
+			continue
 		}
 		w.won[d] = w.won[d] || won[i]
 	}
@@ -145,6 +168,9 @@ func (w *watch) ends(ctx context.Context) error {
 
 func (w *watch) output(ctx context.Context, j *millrace.Job, out millrace.Output) {
 	f, err := w.world.ledger.File(ctx, tenant, out.File)
+	if errors.Is(err, store.ErrNotFound) && w.world.now().After(j.ExpiresAt) {
+		return // its time is over, and the job's
+	}
 	if err != nil {
 		w.world.wrongly("I6: output %s of job %s: %v", out.File, j.ID, err)
 		return
