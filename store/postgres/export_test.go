@@ -42,7 +42,7 @@ func Statements() map[string]string {
 		"rescueSQL": rescueSQL, "forceCancelSQL": forceCancelSQL,
 		"generationSQL": generationSQL, "newGenerationSQL": newGenerationSQL, "owedSQL": owedSQL, "markSentSQL": markSentSQL,
 		"refenceSQL": refenceSQL, "unclaimedSQL": unclaimedSQL, "leadSQL": leadSQL, "resignSQL": resignSQL,
-		"depthsSQL": depthsSQL, "runningSQL": runningSQL,
+		"depthsSQL": depthsSQL, "runningSQL": runningSQL, "backlogSQL": backlogSQL,
 		"takeKeysSQL": takeKeysSQL, "knownKeysSQL": knownKeysSQL, "dropKeysSQL": dropKeysSQL, "changeKeysSQL": changeKeysSQL,
 		"answerSQL": answerSQL, "expireIdempotencySQL": expireIdempotencySQL, "expireUniqueSQL": expireUniqueSQL,
 		"takeUniqueSQL": takeUniqueSQL, "holdersSQL": holdersSQL, "dropStrayUniqueSQL": dropStrayUniqueSQL,

@@ -100,7 +100,7 @@ func TestEveryPlanUsesAnIndex(t *testing.T) {
 	// Small indexes that some statements read from one end, up to a limit or because all of it is wanted.
 	whole := map[string][]string{
 		"jobs_owner":  {"rescueSQL", "forceCancelSQL", "runningSQL", "listRunningSQL", "workersSQL"},
-		"jobs_owed":   {"depthsSQL"},
+		"jobs_owed":   {"depthsSQL", "backlogSQL"},
 		"blobs_dying": {"dyingBlobsSQL"},
 		// One row for each worker.
 		"holds_pkey":   {"untidySQL", "trimHoldsSQL"},
