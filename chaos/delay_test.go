@@ -43,7 +43,7 @@ type strike struct {
 // wait is a time in which a job could have run and did not, with the attempt before it that came to nothing: the fault that ended that one struck
 // while it ran.
 type wait struct {
-	job            string
+	job, what      string
 	from, idle, to time.Time // idle: since when nobody ran it
 }
 
@@ -54,12 +54,12 @@ func waits(j *millrace.Job) []wait {
 	if j.RunAt.After(due) {
 		due = j.RunAt
 	}
-	w := wait{j.ID, due, due, due}
+	w := wait{j.ID, j.Type, due, due, due}
 	for _, a := range j.Attempts {
 		if w.to = a.StartedAt; w.to.After(w.idle) {
 			all = append(all, w)
 		}
-		w = wait{j.ID, a.StartedAt, a.EndedAt, a.StartedAt}
+		w = wait{j.ID, j.Type, a.StartedAt, a.EndedAt, a.StartedAt}
 		if a.Outcome == millrace.AttemptError || a.Outcome == millrace.AttemptTimeout {
 			w.from, w.idle = time.Now(), time.Now()
 		}
@@ -137,6 +137,6 @@ func (d *delays) add(w wait, met []strike) {
 		for _, s := range met {
 			names = append(names, s.name)
 		}
-		d.over = append(d.over, w.job+": "+extra.Round(time.Millisecond).String()+" after "+strings.Join(names, ", "))
+		d.over = append(d.over, w.job+" ("+w.what+"): "+extra.Round(time.Millisecond).String()+" after "+strings.Join(names, ", "))
 	}
 }

@@ -34,6 +34,7 @@ type load struct {
 
 	made    atomic.Int64
 	hold    atomic.Bool // the backlog is long enough
+	busy    atomic.Bool // that of the jobs that compute is
 	mu      sync.Mutex
 	jobs    map[string]*request // by token
 	refused []string            // answers that a right request must not get
@@ -105,6 +106,9 @@ var shares = []struct {
 
 func (l *load) next(kind string) *request {
 	token := fmt.Sprintf("op-%06d", l.made.Add(1))
+	if kind == "" && l.busy.Load() {
+		kind = "checksum"
+	}
 	if kind == "" {
 		kind = "checksum"
 		for i, share := rand.IntN(1000), 0; share < len(shares); share++ {
@@ -189,16 +193,20 @@ func (l *load) watchBacklog(ctx context.Context) {
 		case <-tick.C:
 		}
 		var page struct {
-			Items []struct{ Depth int } `json:"items"`
+			Items []struct {
+				Pool  millrace.Pool
+				Depth int
+			} `json:"items"`
 		}
 		if status, _, err := l.f.call(ctx, l.client, "GET", "/v1/queues", nil, nil, &page); err != nil || status != http.StatusOK {
 			continue
 		}
-		ready := 0
+		ready := make(map[millrace.Pool]int)
 		for _, q := range page.Items {
-			ready += q.Depth
+			ready[q.Pool] += q.Depth
 		}
-		l.hold.Store(ready > 4*l.rate)
+		l.hold.Store(ready[millrace.IO] > 4*l.rate)
+		l.busy.Store(ready[millrace.CPU] > 4)
 	}
 }
 

@@ -122,10 +122,13 @@ func (r *chaosRun) judgeAttempts(v *verdict, j *millrace.Job) {
 	if q := r.load.jobs[tokenOf(j)]; q != nil {
 		kind = q.kind
 	}
-	ends, crashes := 0, 0
+	ends, crashes, spent := 0, 0, 0
 	for _, a := range j.Attempts {
 		if a.Outcome == millrace.AttemptCrashed {
 			crashes++
+		}
+		if a.Spent {
+			spent++
 		}
 		own := kind == "broken" && a.Error != nil && a.Error.Code.Permanent()
 		switch {
@@ -140,6 +143,10 @@ func (r *chaosRun) judgeAttempts(v *verdict, j *millrace.Job) {
 	}
 	if v.crashes = max(v.crashes, crashes); crashes > maxStrikes {
 		r.t.Errorf("the run itself is wrong: it has struck job %s %d times", j.ID, crashes)
+	}
+	if j.State.Final() && j.Attempt > spent {
+		v.spentByFaults += j.Attempt - spent
+		r.t.Errorf("spent by a fault: job %s (%s) has %d attempts spent, of which its history knows %d", j.ID, kind, j.Attempt, spent)
 	}
 	if ends > 1 {
 		v.doubled++
