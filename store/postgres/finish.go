@@ -30,8 +30,9 @@ const (
 // finishCTE is guarded by the fence and the state. What hangs on an outcome is written by the same statement, from the rows it changed.
 const finishCTE = `
 WITH u AS (
-	SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::interval[])
-		AS u (job, held, n, kind, word, failure, result, outputs, progress, delay)
+	SELECT * FROM (SELECT unnest($1::uuid[]) AS job, unnest($2::bigint[]) AS held, unnest($3::int[]) AS n, unnest($4::text[]) AS kind,
+		unnest($5::text[]) AS word, unnest($6::text[]) AS failure, unnest($7::text[]) AS result, unnest($8::text[]) AS outputs,
+		unnest($9::text[]) AS progress, unnest($10::interval[]) AS delay) u
 ), w AS (
 	UPDATE jobs j SET
 		state = CASE WHEN ` + endsCanceled + ` THEN 'canceled' WHEN u.kind = 'retry' THEN 'retrying' WHEN u.kind = 'released' THEN 'queued' ELSE u.kind END,
@@ -61,8 +62,8 @@ WITH u AS (
 const finishPlainSQL = `
 UPDATE jobs j SET state = u.kind, word = u.word, error = u.failure::json, result = u.result::json, progress = u.progress::json, worker_id = NULL,
 	due_at = NULL, finished_at = now(), expires_at = now() + j.retention
-FROM unnest($1::uuid[], $2::bigint[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
-	AS u (job, held, n, kind, word, failure, result, progress)
+FROM (SELECT unnest($1::uuid[]) AS job, unnest($2::bigint[]) AS held, unnest($3::int[]) AS n, unnest($4::text[]) AS kind,
+		unnest($5::text[]) AS word, unnest($6::text[]) AS failure, unnest($7::text[]) AS result, unnest($8::text[]) AS progress) u
 WHERE j.id = ANY ($1) AND j.id = u.job AND j.fence = u.held AND j.state = 'running'
 RETURNING u.n`
 

@@ -20,7 +20,7 @@ func TestMalformedIDs(t *testing.T) {
 	for _, id := range []string{"", "x", "' OR true --", strings.ToUpper(d.Job), "{" + d.Job + "}", strings.ReplaceAll(d.Job, "-", ""), d.Job + "\x00"} {
 		_, job := l.Job(ctx, millrace.DefaultTenant, id)
 		_, cancel := l.Cancel(ctx, millrace.DefaultTenant, id)
-		_, retry := l.Retry(ctx, millrace.DefaultTenant, id)
+		_, retry := l.Retry(ctx, millrace.DefaultTenant, id, nil)
 		_, file := l.File(ctx, millrace.DefaultTenant, id)
 		for name, err := range map[string]error{
 			"Job": job, "Cancel": cancel, "Retry": retry, "File": file, "Delete": l.Delete(ctx, millrace.DefaultTenant, id),

@@ -19,10 +19,12 @@ INSERT INTO jobs (id, tenant, type, state, priority, queue, params, metadata, ru
 	fence, created_at, run_at, due_at)
 SELECT id, tenant, type, state, priority, queue, params::json, metadata::json, run, max_attempts, timeout, backoff::json, retention, cache_key,
 	fence, coalesce(created_at, now()), coalesce(run_at, now()), ` + insertDue + `
-FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::int[], $10::int[],
-	$11::interval[], $12::text[], $13::interval[], $14::text[], $15::bigint[], $16::timestamptz[], $17::timestamptz[], $18::interval[])
-	AS u (id, tenant, type, state, priority, queue, params, metadata, run, max_attempts, timeout, backoff, retention, cache_key,
-	fence, created_at, run_at, grace)
+FROM (SELECT unnest($1::uuid[]) AS id, unnest($2::text[]) AS tenant, unnest($3::text[]) AS type, unnest($4::text[]) AS state,
+		unnest($5::text[]) AS priority, unnest($6::text[]) AS queue, unnest($7::text[]) AS params, unnest($8::text[]) AS metadata,
+		unnest($9::int[]) AS run, unnest($10::int[]) AS max_attempts, unnest($11::interval[]) AS timeout,
+		unnest($12::text[]) AS backoff, unnest($13::interval[]) AS retention, unnest($14::text[]) AS cache_key,
+		unnest($15::bigint[]) AS fence, unnest($16::timestamptz[]) AS created_at, unnest($17::timestamptz[]) AS run_at,
+		unnest($18::interval[]) AS grace) u
 ON CONFLICT (id) DO NOTHING`
 
 // insertInputSQL is the same for a group in which jobs have one input at most. A job whose input is missing is not written. See keep_needed_file in
@@ -33,11 +35,12 @@ INSERT INTO jobs (id, tenant, type, state, priority, queue, params, metadata, ru
 	fence, created_at, run_at, due_at, inputs, input)
 SELECT id, tenant, type, state, priority, queue, params::json, metadata::json, run, max_attempts, timeout, backoff::json, retention, cache_key,
 	fence, coalesce(created_at, now()), coalesce(run_at, now()), ` + insertDue + `, inputs::jsonb, input
-FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::int[], $10::int[],
-	$11::interval[], $12::text[], $13::interval[], $14::text[], $15::bigint[], $16::timestamptz[], $17::timestamptz[], $18::interval[],
-	$19::text[], $20::uuid[])
-	AS u (id, tenant, type, state, priority, queue, params, metadata, run, max_attempts, timeout, backoff, retention, cache_key,
-	fence, created_at, run_at, grace, inputs, input)
+FROM (SELECT unnest($1::uuid[]) AS id, unnest($2::text[]) AS tenant, unnest($3::text[]) AS type, unnest($4::text[]) AS state,
+		unnest($5::text[]) AS priority, unnest($6::text[]) AS queue, unnest($7::text[]) AS params, unnest($8::text[]) AS metadata,
+		unnest($9::int[]) AS run, unnest($10::int[]) AS max_attempts, unnest($11::interval[]) AS timeout,
+		unnest($12::text[]) AS backoff, unnest($13::interval[]) AS retention, unnest($14::text[]) AS cache_key,
+		unnest($15::bigint[]) AS fence, unnest($16::timestamptz[]) AS created_at, unnest($17::timestamptz[]) AS run_at,
+		unnest($18::interval[]) AS grace, unnest($19::text[]) AS inputs, unnest($20::uuid[]) AS input) u
 WHERE input IS NULL OR (input, tenant) IN (SELECT t.id, t.tenant FROM there t)
 ON CONFLICT (id) DO NOTHING`
 
@@ -50,12 +53,15 @@ const insertDue = `CASE state WHEN 'scheduled' THEN coalesce(run_at, now()) WHEN
 // FOR KEY SHARE waits for a collector that holds the blob and then sees that it is dying; a collector passes over blobs held so.
 const insertFullSQL = `
 WITH u AS (
-	SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::int[], $10::int[],
-		$11::interval[], $12::text[], $13::interval[], $14::text[], $15::bigint[], $16::timestamptz[], $17::timestamptz[], $18::interval[],
-		$19::text[], $20::text[], $21::boolean[], $22::text[], $23::text[], $24::timestamptz[], $25::text[], $26::interval[], $27::text[], $28::text[],
-		$35::uuid[])
-		AS u (id, tenant, type, state, priority, queue, params, metadata, run, max_attempts, timeout, backoff, retention, cache_key,
-		fence, created_at, run_at, grace, inputs, tags, cached, result, outputs, deadline, unique_key, unique_ttl, webhook, schedule, input)
+	SELECT * FROM (SELECT unnest($1::uuid[]) AS id, unnest($2::text[]) AS tenant, unnest($3::text[]) AS type, unnest($4::text[]) AS state,
+		unnest($5::text[]) AS priority, unnest($6::text[]) AS queue, unnest($7::text[]) AS params, unnest($8::text[]) AS metadata,
+		unnest($9::int[]) AS run, unnest($10::int[]) AS max_attempts, unnest($11::interval[]) AS timeout,
+		unnest($12::text[]) AS backoff, unnest($13::interval[]) AS retention, unnest($14::text[]) AS cache_key,
+		unnest($15::bigint[]) AS fence, unnest($16::timestamptz[]) AS created_at, unnest($17::timestamptz[]) AS run_at,
+		unnest($18::interval[]) AS grace, unnest($19::text[]) AS inputs, unnest($20::text[]) AS tags,
+		unnest($21::boolean[]) AS cached, unnest($22::text[]) AS result, unnest($23::text[]) AS outputs,
+		unnest($24::timestamptz[]) AS deadline, unnest($25::text[]) AS unique_key, unnest($26::interval[]) AS unique_ttl,
+		unnest($27::text[]) AS webhook, unnest($28::text[]) AS schedule, unnest($35::uuid[]) AS input) u
 ), there AS MATERIALIZED (
 	SELECT id, tenant FROM files WHERE id = ANY ($35::uuid[]) ORDER BY id FOR KEY SHARE
 ), source AS MATERIALIZED (

@@ -65,28 +65,15 @@ WITH w AS (
 SELECT ` + jobColumns + ` FROM w`
 
 // Retry opens the next run of a failed or canceled job. Such a job has no outputs, so there are no files to take back.
-func (l *Ledger) Retry(ctx context.Context, tenant, id string) (job *millrace.Job, err error) {
+func (l *Ledger) Retry(ctx context.Context, tenant, id string, repeat *store.RetryKey) (job *millrace.Job, err error) {
 	const op = "retry job"
 	key, ok := parseID(id)
 	if !ok {
 		return nil, fmt.Errorf("%s: %w", op, store.ErrNotFound)
 	}
 	err = again(ctx, op, func(ctx context.Context) error {
-		return pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
-			if job, err = scanJob(tx.QueryRow(ctx, retrySQL, tenant, key)); err != nil {
-				return err
-			}
-			if err := lockInputs(ctx, tx, job); err != nil || job.Unique == nil {
-				return err
-			}
-			want := uniqueRow{keyName{job.Unique.Key, tenant}, key, nil}
-			if job.Unique.TTL > 0 {
-				want.ttl = &job.Unique.TTL
-			}
-			holders, err := takeUnique(ctx, tx, []uniqueRow{want})
-			if holder := holders[want.keyName]; err == nil && holder.Valid {
-				err = &store.HeldError{Job: holder.String()}
-			}
+		return pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) (err error) {
+			job, err = retry(ctx, tx, tenant, key, repeat)
 			return err
 		})
 	})
@@ -99,6 +86,49 @@ func (l *Ledger) Retry(ctx context.Context, tenant, id string) (job *millrace.Jo
 		err = fmt.Errorf("%s: %w", op, store.ErrInputMissing)
 	}
 	return nil, err
+}
+
+// retry opens the run within a transaction. The idempotency key comes first: its repetition finds the job in a state that allows no retry.
+func retry(ctx context.Context, tx pgx.Tx, tenant string, id pgtype.UUID, repeat *store.RetryKey) (*millrace.Job, error) {
+	if repeat != nil {
+		name := keyName{clean(repeat.Key), tenant}
+		used, err := takeKeys(ctx, tx, []idempotencyRow{{name, store.Idempotency{Key: repeat.Key, Hash: repeat.Hash}, id}})
+		if err != nil {
+			return nil, err
+		}
+		if k, ok := used[name]; ok {
+			return nil, &store.ReplayedError{Idempotency: k.Idempotency}
+		}
+	}
+	job, err := scanJob(tx.QueryRow(ctx, retrySQL, tenant, id))
+	if err != nil {
+		return nil, err
+	}
+	if err := lockInputs(ctx, tx, job); err != nil {
+		return nil, err
+	}
+	if err := retakeUnique(ctx, tx, job, id); err != nil || repeat == nil {
+		return job, err
+	}
+	kept := store.Idempotency{Key: repeat.Key, Hash: repeat.Hash, Answer: repeat.Answer(job)}
+	_, err = tx.Exec(ctx, changeKeysSQL, idempotencyArgs([]idempotencyRow{{keyName{clean(repeat.Key), tenant}, kept, id}})...)
+	return job, err
+}
+
+// retakeUnique takes the job's unique key for its next run, or says who has it.
+func retakeUnique(ctx context.Context, tx pgx.Tx, job *millrace.Job, id pgtype.UUID) error {
+	if job.Unique == nil {
+		return nil
+	}
+	want := uniqueRow{keyName{job.Unique.Key, job.Tenant}, id, nil}
+	if job.Unique.TTL > 0 {
+		want.ttl = &job.Unique.TTL
+	}
+	holders, err := takeUnique(ctx, tx, []uniqueRow{want})
+	if holder := holders[want.keyName]; err == nil && holder.Valid {
+		err = &store.HeldError{Job: holder.String()}
+	}
+	return err
 }
 
 // lockInputs keeps a job's inputs where they are until the end of the transaction, or says that one is gone.

@@ -43,8 +43,7 @@ WITH lost AS MATERIALIZED (` + lostSQL + `), w AS (
 		attempts = ` + appendAttempt + `, 'ended_at', now(), 'outcome', CASE WHEN x.crash THEN 'crashed' ELSE 'released' END, 'spent', false,
 			'error', CASE WHEN x.crash THEN ` + crashError + ` END),
 		error = CASE WHEN ` + poisoned + ` THEN json_build_object('code', 'poisoned', 'message',
-				format('the job ended %s worker processes%s', j.crashes + 1, x.detail), 'retryable', false)
-			WHEN x.crash THEN ` + crashError + `::json ELSE j.error END,
+				format('the job ended %s worker processes%s', j.crashes + 1, x.detail), 'retryable', false) ELSE j.error END,
 		queue = CASE WHEN NOT ` + over + ` AND ` + alone + ` THEN 'quarantine' ELSE j.queue END,
 		home = CASE WHEN NOT ` + over + ` AND ` + alone + ` THEN coalesce(j.home, j.queue) ELSE j.home END,
 		worker_id = NULL, sent_gen = 0,
