@@ -38,6 +38,9 @@ SELECT ` + jobColumns + ` FROM jobs
 WHERE id = ANY ($1) AND fence = ($2::bigint[])[array_position($1, id)] + 1 AND state = 'running' AND coalesce(worker_id, owner) = $3
 	AND EXISTS (SELECT 1 FROM workers WHERE workers.id = $3 AND workers.state = 'live')`
 
+// busySQL finds which jobs a worker runs, under whatever fence and though it may be buried.
+const busySQL = `SELECT id FROM jobs WHERE id = ANY ($1) AND state = 'running' AND coalesce(worker_id, owner) = $2`
+
 // aliveSQL says whether a worker lives.
 const aliveSQL = `SELECT EXISTS (SELECT 1 FROM workers WHERE id = $1 AND state = 'live')`
 
@@ -113,8 +116,28 @@ func (l *Ledger) claimGroup(ctx context.Context, owner pgtype.UUID, todo []wante
 		return 0, err
 	}
 	todo = slices.DeleteFunc(todo, func(w wanted) bool { return claimed[w.n].Job != nil })
-	l.claims.refuse(todo)
+	if len(todo) == 0 {
+		return 0, nil
+	}
+	var busy map[pgtype.UUID]bool
+	err = again(ctx, "claim jobs", func(ctx context.Context) (err error) { busy, err = l.busy(ctx, owner, todo); return err })
+	if err != nil {
+		return 0, err
+	}
+	l.claims.refuse(todo, busy)
 	return len(todo), nil
+}
+
+// busy answers which of the jobs that were refused the worker runs all the same, by another delivery: it must be found there when it dies.
+func (l *Ledger) busy(ctx context.Context, owner pgtype.UUID, todo []wanted) (map[pgtype.UUID]bool, error) {
+	rows, err := l.pool.Query(ctx, busySQL, column(todo, wanted.key), owner)
+	if err != nil {
+		return nil, err
+	}
+	var id pgtype.UUID
+	busy := map[pgtype.UUID]bool{}
+	_, err = pgx.ForEachRow(rows, []any{&id}, func() error { busy[id] = true; return nil })
+	return busy, err
 }
 
 // alive is ErrBuried for a worker that is not: its refused deliveries may be claimed by others, so it must not drop them.

@@ -71,11 +71,14 @@ func (c *claims) drop(id pgtype.UUID, fence int64) {
 	}
 }
 
-func (c *claims) refuse(todo []wanted) {
+// refuse forgets claims that were refused. The job of one that is busy stays among those that the worker may hold.
+func (c *claims) refuse(todo []wanted, busy map[pgtype.UUID]bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, w := range todo {
-		c.drop(w.id, w.fence+1)
+		if !busy[w.id] {
+			c.drop(w.id, w.fence+1)
+		}
 	}
 }
 

@@ -36,7 +36,7 @@ func Statements() map[string]string {
 		"forgetBlobSQL": forgetBlobSQL, "knowsBlobSQL": knowsBlobSQL, "resultSQL": resultSQL,
 		"registerSQL": registerSQL, "leaveSQL": leaveSQL, "workersSQL": workersSQL, "burySQL": burySQL, "burySilentSQL": burySilentSQL,
 		"forgetDeadSQL": forgetDeadSQL, "asyncCommitSQL": asyncCommitSQL, "beatSQL": beatSQL, "progressSQL": progressSQL,
-		"holdingsSQL": holdingsSQL, "claimSQL": claimSQL, "reclaimSQL": reclaimSQL,
+		"holdingsSQL": holdingsSQL, "claimSQL": claimSQL, "reclaimSQL": reclaimSQL, "busySQL": busySQL,
 		"finishSQL": finishSQL, "finishPlainSQL": finishPlainSQL, "undoneSQL": undoneSQL, "aliveSQL": aliveSQL, "inputFilesSQL": inputFilesSQL,
 		"insertInputSQL": insertInputSQL, "untidySQL": untidySQL, "trimHoldsSQL": trimHoldsSQL, "dropHoldsSQL": dropHoldsSQL, "finishOutputsSQL": finishOutputsSQL, "wonBeforeSQL": wonBeforeSQL,
 		"rescueSQL": rescueSQL, "forceCancelSQL": forceCancelSQL,

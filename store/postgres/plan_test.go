@@ -201,7 +201,7 @@ func TestBurst(t *testing.T) {
 		return ids
 	}
 	statements := postgres.Statements()
-	for _, name := range []string{"claimSQL", "reclaimSQL", "finishSQL", "finishPlainSQL", "owedSQL", "markSentSQL", "holdingsSQL", "undoneSQL", "presentSQL"} {
+	for _, name := range []string{"claimSQL", "reclaimSQL", "busySQL", "finishSQL", "finishPlainSQL", "owedSQL", "markSentSQL", "holdingsSQL", "undoneSQL", "presentSQL"} {
 		prepare(t, conn, name, statements[name])
 	}
 	const worker = "'00000000-0000-7000-8000-000000000001'::uuid"
@@ -222,6 +222,7 @@ func TestBurst(t *testing.T) {
 	}{
 		{"claimSQL", []string{queued, ones, worker, "'{}'"}, 2},
 		{"reclaimSQL", []string{running, "array_fill(0::bigint, ARRAY[16])", worker}, 2},
+		{"busySQL", []string{running, worker}, 2},
 		{"finishPlainSQL", []string{
 			running, ones, places, texts("'failed'"), texts("'error'"), texts("NULL"), texts("NULL"), texts("NULL"),
 		}, 2},
