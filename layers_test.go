@@ -91,7 +91,7 @@ var owners = []owner{
 	{"github.com/gen2brain/jpegn", "internal/raster", "image engines hide behind the handlers' interface"},
 	{"github.com/chromedp/chromedp", "", "only tests drive a browser"},
 	{"github.com/Shopify/toxiproxy/v2", "", "only tests cut connections"},
-	{"pgregory.net/rapid", "", "only tests check properties"},
+	{"pgregory.net/rapid", "store/storetest", "only tests check properties, and the suites that they share"},
 }
 
 // standardOnly are packages whose users must not pay for dependencies.

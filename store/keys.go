@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"time"
+
+	"github.com/millrace/millrace"
 )
 
 // Idempotency is what a creating request leaves behind, so that its repetition creates nothing and hears the same. A key belongs to its tenant.
@@ -10,6 +12,13 @@ type Idempotency struct {
 	Key    string
 	Hash   string // of the whole request, hex: the same key with another hash is a mistake of the caller's
 	Answer []byte // for the caller; the ledger does not look into it
+}
+
+// RetryKey is an idempotency key whose answer shows the job in its next run, and so is made in the transaction that opens it.
+type RetryKey struct {
+	Key, Hash string
+	// Answer may be called more than once and must not block.
+	Answer func(*millrace.Job) []byte
 }
 
 // KeyLife is how long an idempotency key is kept at least.

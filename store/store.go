@@ -71,7 +71,8 @@ type Jobs interface {
 	Cancel(ctx context.Context, tenant, id string) (*millrace.Job, error)
 	// Retry opens run n+1 of a failed or canceled job: queued in its own queue, fresh attempts, no crashes, no deadline that has passed, history
 	// kept. ErrState with the job in any other state, ErrInputMissing when an input file is gone, *HeldError when a live job has its unique key.
-	Retry(ctx context.Context, tenant, id string) (*millrace.Job, error)
+	// With an idempotency key that was used before nothing is written: *ReplayedError. key may be nil.
+	Retry(ctx context.Context, tenant, id string, key *RetryKey) (*millrace.Job, error)
 	// Delete removes a final job with its outputs' files. ErrState when it is not final.
 	Delete(ctx context.Context, tenant, id string) error
 	// WebhookDeliveries lists what a job owes to its webhook, oldest first.

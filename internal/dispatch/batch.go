@@ -76,6 +76,9 @@ func (b *Batch) Refuse(err error) {
 // Commit writes all jobs that can be accepted in one durable transaction and sends what has room in the queues. What was refused is said item by
 // item. An error means that the batch as a whole was not accepted: *store.ReplayedError when the key was used before. key may be nil.
 func (b *Batch) Commit(ctx context.Context, key *BatchKey) ([]BatchItem, error) {
+	if err := b.d.Room(); err != nil {
+		return nil, err
+	}
 	if err := b.askCache(ctx, key != nil); err != nil {
 		return nil, err
 	}

@@ -152,6 +152,9 @@ func (d *Dispatcher) Submit(ctx context.Context, spec Spec) (*millrace.Job, erro
 	if err != nil {
 		return nil, err
 	}
+	if err := d.Room(); err != nil {
+		return nil, err
+	}
 	if wantsCache(spec, t) && len(job.Inputs) > 0 {
 		if err := d.cacheKey(ctx, t, job); err != nil {
 			return nil, err

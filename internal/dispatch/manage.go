@@ -24,7 +24,7 @@ func (d *Dispatcher) Cancel(ctx context.Context, tenant, id string) (*millrace.J
 // Retry opens a new run of a job that failed or was canceled. Any other state is a Conflict, and so is a unique key that another job has now. With
 // an idempotency key, which may be nil, what is answered is kept for repetitions.
 func (d *Dispatcher) Retry(ctx context.Context, tenant, id string, key *Key) (*millrace.Job, error) {
-	job, err := d.Ledger.Retry(ctx, tenant, id)
+	job, err := d.Ledger.Retry(ctx, tenant, id, (*store.RetryKey)(key))
 	if held, ok := errors.AsType[*store.HeldError](err); ok {
 		return nil, ledgerError(held)
 	}
@@ -34,27 +34,10 @@ func (d *Dispatcher) Retry(ctx context.Context, tenant, id string, key *Key) (*m
 	if err != nil {
 		return nil, stateError(err, job, "only a failed or canceled job can be retried; this one is %s")
 	}
-	d.remember(ctx, tenant, key, job)
 	if d.window.take(job.Queue) {
 		d.sends.send(queue.Task{Job: job.ID, Fence: job.Fence, Type: job.Type, Queue: job.Queue})
 	}
 	return job, nil
-}
-
-// remember keeps what a retry was answered. That is a transaction of its own: when it fails the run is open all the same, and a repetition hears
-// that the job's state does not allow another.
-func (d *Dispatcher) remember(ctx context.Context, tenant string, key *Key, job *millrace.Job) {
-	if key == nil {
-		return
-	}
-	kept := key.idempotency(job)
-	err := d.again(ctx, func() error {
-		_, err := d.Ledger.InsertBatch(ctx, tenant, kept, nil, func([]error) []byte { return kept.Answer })
-		return err
-	})
-	if _, replayed := errors.AsType[*store.ReplayedError](err); err != nil && !replayed {
-		d.Log.Warn("the answer to a retry was not kept under its idempotency key", "job", job.ID, "error", err)
-	}
 }
 
 // PauseQueue stops the handing out of a queue's jobs, or lets it go on. It holds when this returns: the ledger refuses claims. That the queue itself

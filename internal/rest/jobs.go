@@ -74,8 +74,7 @@ func (s *Server) getJob(c echo.Context) error {
 	return respond(s, c, http.StatusOK, viewJob(job))
 }
 
-// changeJob answers a call that moves a job to another state.
-func (s *Server) changeJob(c echo.Context, change func(tenant, id string) (*millrace.Job, error)) error {
+func (s *Server) cancelJob(c echo.Context) error {
 	id, err := pathID(c)
 	if err != nil {
 		return err
@@ -83,17 +82,11 @@ func (s *Server) changeJob(c echo.Context, change func(tenant, id string) (*mill
 	if err := s.noBody(c); err != nil {
 		return err
 	}
-	job, err := change(tenant(c), id)
+	job, err := s.Dispatcher.Cancel(c.Request().Context(), tenant(c), id)
 	if err != nil {
 		return fromLedger(err)
 	}
 	return respond(s, c, http.StatusOK, viewJob(job))
-}
-
-func (s *Server) cancelJob(c echo.Context) error {
-	return s.changeJob(c, func(tenant, id string) (*millrace.Job, error) {
-		return s.Dispatcher.Cancel(c.Request().Context(), tenant, id)
-	})
 }
 
 // retryJob opens a new run. A key keeps its repetition from opening one more.
@@ -106,18 +99,18 @@ func (s *Server) retryJob(c echo.Context) error {
 	if done, err := s.replayed(c, key, 0); done {
 		return err
 	}
-	err = s.changeJob(c, func(tenant, id string) (*millrace.Job, error) {
-		return s.Dispatcher.Retry(c.Request().Context(), tenant, id, s.retryKey(key))
-	})
-	if key == nil || millrace.KindOf(err) != millrace.Conflict {
+	id, err := pathID(c)
+	if err != nil {
 		return err
 	}
-	// The same request may have opened the run a moment ago, and not have kept its answer yet.
-	if done, again := s.replayed(c, key, 0); done {
-		return again
+	if err := s.noBody(c); err != nil {
+		return err
 	}
-	c.Response().Header().Set("Retry-After", "1")
-	return err
+	job, err := s.Dispatcher.Retry(c.Request().Context(), tenant(c), id, s.retryKey(key))
+	if err != nil {
+		return s.raced(c, key, err, 0)
+	}
+	return respond(s, c, http.StatusOK, viewJob(job))
 }
 
 func (s *Server) retryKey(k *requestKey) *dispatch.Key {

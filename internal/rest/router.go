@@ -96,11 +96,14 @@ func tenant(c echo.Context) string {
 	return p.Tenant
 }
 
-// withRoom refuses new jobs while too many wait, before their bodies are read.
+// withRoom refuses new jobs while too many wait, before their bodies are read. A request under an idempotency key may be a repetition, which
+// takes no room: the dispatcher refuses it once that is known.
 func (s *Server) withRoom(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		if err := s.Dispatcher.Room(); err != nil {
-			return err
+		if c.Request().Header.Get(keyHeader) == "" {
+			if err := s.Dispatcher.Room(); err != nil {
+				return err
+			}
 		}
 		return next(c)
 	}

@@ -164,6 +164,9 @@ func (s *Server) putSchedule(c echo.Context) error {
 	if err := s.checkRecurring(ctx, schedule); err != nil {
 		return strict.Under("/job", err)
 	}
+	if err := s.scheduleRoom(ctx, schedule.Tenant, name); err != nil {
+		return err
+	}
 	stored, created, err := s.Ledger.PutSchedule(ctx, schedule)
 	if err != nil {
 		return fromLedger(err)
@@ -174,6 +177,24 @@ func (s *Server) putSchedule(c echo.Context) error {
 		c.Response().Header().Set("Location", scheduleURL(name))
 	}
 	return respond(s, c, status, viewSchedule(stored))
+}
+
+// maxSchedules bounds a tenant's schedules: each costs the leader a look when it is due.
+const maxSchedules = 1000
+
+// scheduleRoom refuses one schedule too many. Requests that race may pass the bound by their number.
+func (s *Server) scheduleRoom(ctx context.Context, tenant, name string) error {
+	if _, err := s.Ledger.Schedule(ctx, tenant, name); err == nil || !errors.Is(err, store.ErrNotFound) {
+		return fromLedger(err)
+	}
+	all, err := s.Ledger.ListSchedules(ctx, tenant, "", maxSchedules)
+	if err != nil {
+		return fromLedger(err)
+	}
+	if len(all) >= maxSchedules {
+		return millrace.Errorf(millrace.Limited, "there are %d schedules, which is the most; delete one first", maxSchedules)
+	}
+	return nil
 }
 
 // schedule reads everything but the job, of which it keeps the text.

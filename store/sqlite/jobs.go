@@ -60,8 +60,13 @@ const retrySQL = `UPDATE jobs SET state = 'queued', run = run + 1, attempt = 0, 
 	WHERE id = ?1 AND state IN ('failed', 'canceled')`
 
 // Retry implements store.Jobs.
-func (l *Ledger) Retry(ctx context.Context, tenant, id string) (*millrace.Job, error) {
+func (l *Ledger) Retry(ctx context.Context, tenant, id string, key *store.RetryKey) (*millrace.Job, error) {
 	return l.change(ctx, tenant, id, func(t *tx, j *millrace.Job) error {
+		if key != nil {
+			if err := t.unreplayed(tenant, &store.Idempotency{Key: key.Key}); err != nil {
+				return err
+			}
+		}
 		if j.State != millrace.Failed && j.State != millrace.Canceled {
 			return fmt.Errorf("retry a job that is %s: %w", j.State, store.ErrState)
 		}
@@ -84,8 +89,20 @@ func (l *Ledger) Retry(ctx context.Context, tenant, id string) (*millrace.Job, e
 		if err := t.take(tenant, id, j.Unique); err != nil {
 			return err
 		}
-		return t.hold(id, files)
+		if err := t.hold(id, files); err != nil || key == nil {
+			return err
+		}
+		return t.keepRetry(tenant, id, key)
 	})
+}
+
+// keepRetry writes what a repetition of the retry is to hear of the job as it stands now.
+func (t *tx) keepRetry(tenant, id string, key *store.RetryKey) error {
+	next, err := found(scanJob(t.row(jobSQL, id, tenant)))
+	if err != nil {
+		return err
+	}
+	return t.keep(tenant, &store.Idempotency{Key: key.Key, Hash: key.Hash, Answer: key.Answer(next)})
 }
 
 // change reads the job, lets fn write, and answers the job as it is afterwards: also with fn's own error.

@@ -59,6 +59,9 @@ func (f *fixture) wantCrashed(j *millrace.Job, crashes int, detail string) {
 	if j.Crashes != crashes {
 		f.Errorf("crashes = %d, want %d", j.Crashes, crashes)
 	}
+	if j.Error != nil {
+		f.Errorf("error of the waiting job = %+v, want none: the crash is the attempt's", j.Error)
+	}
 	if len(j.Attempts) == 0 {
 		f.Fatal("no attempt in the history")
 	}
@@ -227,7 +230,7 @@ func testCrashRetry(f *fixture) {
 		}
 		f.cancel(j.ID)
 	}
-	if _, err := f.Ledger.Retry(f.ctx, f.tenant, newID()); !errors.Is(err, store.ErrNotFound) {
+	if _, err := f.Ledger.Retry(f.ctx, f.tenant, newID(), nil); !errors.Is(err, store.ErrNotFound) {
 		f.Errorf("Retry of nothing = %v, want ErrNotFound", err)
 	}
 }

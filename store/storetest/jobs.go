@@ -131,7 +131,7 @@ func testForeignJob(f *fixture) {
 	j := f.queued(func(j *millrace.Job) { j.Tags = []string{"t"} })
 	_, read := f.Ledger.Job(f.ctx, f.other, j.ID)
 	_, cancel := f.Ledger.Cancel(f.ctx, f.other, j.ID)
-	_, retry := f.Ledger.Retry(f.ctx, f.other, j.ID)
+	_, retry := f.Ledger.Retry(f.ctx, f.other, j.ID, nil)
 	for name, err := range map[string]error{
 		"Job": read, "Cancel": cancel, "Retry": retry, "Delete": f.Ledger.Delete(f.ctx, f.other, j.ID),
 	} {

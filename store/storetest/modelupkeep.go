@@ -48,7 +48,7 @@ func (m *machine) forceCancel(rt *rapid.T) {
 
 func (m *machine) retry(rt *rapid.T) {
 	j := m.pick(rt, "job", anyJob)
-	got, err := m.Ledger.Retry(m.ctx, m.tenant, j.new.ID)
+	got, err := m.Ledger.Retry(m.ctx, m.tenant, j.new.ID, nil)
 	if j.state != millrace.Failed && j.state != millrace.Canceled {
 		if !errors.Is(err, store.ErrState) || got == nil || got.State != j.state {
 			rt.Fatalf("Retry of a job that is %s = %+v, %v, want ErrState", j.state, got, err)

@@ -327,7 +327,7 @@ func raceRetries(f *fixture) {
 		j := f.end(f.running(w, unique("u", 0)), store.OutcomeFailed)
 		var opened atomic.Int32
 		retry := func() {
-			_, err := f.Ledger.Retry(f.ctx, f.tenant, j.ID)
+			_, err := f.Ledger.Retry(f.ctx, f.tenant, j.ID, nil)
 			if err == nil {
 				opened.Add(1)
 			} else if !errors.Is(err, store.ErrState) {
@@ -370,7 +370,7 @@ func raceRetryDelete(f *fixture) {
 func (f *fixture) raceRetryGone(j *millrace.Job, remove func() error, refused error) {
 	f.Helper()
 	var retry, removed error
-	together(func() { _, retry = f.Ledger.Retry(f.ctx, f.tenant, j.ID) }, func() { removed = remove() })
+	together(func() { _, retry = f.Ledger.Retry(f.ctx, f.tenant, j.ID, nil) }, func() { removed = remove() })
 	if removed != nil && !errors.Is(removed, refused) {
 		f.Fatalf("remove: %v", removed)
 	}
@@ -396,7 +396,7 @@ func raceRetryInput(f *fixture) {
 		in := f.file()
 		j := f.end(f.running(w, inputs(in)), store.OutcomeFailed)
 		var retry, deleted error
-		together(func() { _, retry = f.Ledger.Retry(f.ctx, f.tenant, j.ID) },
+		together(func() { _, retry = f.Ledger.Retry(f.ctx, f.tenant, j.ID, nil) },
 			func() { deleted = f.Ledger.DeleteFile(f.ctx, f.tenant, in.ID) })
 		retried := retry == nil && errors.Is(deleted, store.ErrInUse)
 		gone := errors.Is(retry, store.ErrInputMissing) && deleted == nil

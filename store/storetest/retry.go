@@ -2,6 +2,8 @@ package storetest
 
 import (
 	"errors"
+	"strconv"
+	"sync/atomic"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -15,12 +17,13 @@ func retryTests() []test {
 		{"from canceled", testRetryCanceled},
 		{"only when failed or canceled", testRetryState},
 		{"inputs are needed again", testRetryInputs},
+		{"once under a key", testRetryOnce},
 	}
 }
 
 func (f *fixture) retry(id string) *millrace.Job {
 	f.Helper()
-	j, err := f.Ledger.Retry(f.ctx, f.tenant, id)
+	j, err := f.Ledger.Retry(f.ctx, f.tenant, id, nil)
 	if err != nil {
 		f.Fatalf("Retry(%s): %v", id, err)
 	}
@@ -77,7 +80,7 @@ func testRetryState(f *fixture) {
 	w := f.worker()
 	for _, j := range []*millrace.Job{f.queued(), f.running(w), f.end(f.running(w), store.OutcomeRetry), f.end(f.running(w), store.OutcomeSucceeded)} {
 		before := f.get(j.ID)
-		got, err := f.Ledger.Retry(f.ctx, f.tenant, j.ID)
+		got, err := f.Ledger.Retry(f.ctx, f.tenant, j.ID, nil)
 		if !errors.Is(err, store.ErrState) || got == nil || got.State != before.State {
 			f.Errorf("Retry of a %s job = %+v, %v, want the job and ErrState", before.State, got, err)
 		}
@@ -85,7 +88,7 @@ func testRetryState(f *fixture) {
 			f.Errorf("a refused Retry changed the job (-want +got):\n%s", diff)
 		}
 	}
-	if _, err := f.Ledger.Retry(f.ctx, f.tenant, newID()); !errors.Is(err, store.ErrNotFound) {
+	if _, err := f.Ledger.Retry(f.ctx, f.tenant, newID(), nil); !errors.Is(err, store.ErrNotFound) {
 		f.Errorf("Retry of nothing = %v, want ErrNotFound", err)
 	}
 }
@@ -99,10 +102,49 @@ func testRetryInputs(f *fixture) {
 		f.Errorf("DeleteFile of the new run's input = %v, want ErrInUse", err)
 	}
 	f.must(f.Ledger.DeleteFile(f.ctx, f.tenant, gone.ID))
-	if _, err := f.Ledger.Retry(f.ctx, f.tenant, b.ID); !errors.Is(err, store.ErrInputMissing) {
+	if _, err := f.Ledger.Retry(f.ctx, f.tenant, b.ID, nil); !errors.Is(err, store.ErrInputMissing) {
 		f.Errorf("Retry without its input = %v, want ErrInputMissing", err)
 	}
 	f.wantState(b.ID, millrace.Failed)
 	f.end(f.claim(w, a.ID), store.OutcomeSucceeded)
 	f.must(f.Ledger.DeleteFile(f.ctx, f.tenant, kept.ID)) // the refused retry has taken nothing
+}
+
+// A repetition under the key opens no run, whatever became of the one that the first opened.
+func testRetryOnce(f *fixture) {
+	w := f.worker()
+	j := f.running(w)
+	f.end(j, store.OutcomeFailed)
+	key := &store.RetryKey{Key: "again", Hash: "aa", Answer: func(j *millrace.Job) []byte { return []byte(strconv.Itoa(j.Run)) }}
+	var opened atomic.Int32
+	retry := func() {
+		_, err := f.Ledger.Retry(f.ctx, f.tenant, j.ID, key)
+		if r, ok := errors.AsType[*store.ReplayedError](err); ok && string(r.Answer) == "2" && r.Hash == "aa" {
+			return
+		}
+		if err != nil {
+			f.Errorf("Retry = %v, want a run or the first answer", err)
+			return
+		}
+		opened.Add(1)
+	}
+	together(retry, retry, retry, retry, retry, retry)
+	if n := opened.Load(); n != 1 {
+		f.Errorf("%d of 6 equal retries opened a run, want one", n)
+	}
+	f.end(f.claim(w, j.ID), store.OutcomeFailed)
+	_, err := f.Ledger.Retry(f.ctx, f.tenant, j.ID, key)
+	if _, ok := errors.AsType[*store.ReplayedError](err); !ok {
+		f.Errorf("a repetition after the second run failed = %v, want the first answer", err)
+	}
+	if got := f.wantState(j.ID, millrace.Failed); got.Run != 2 {
+		f.Errorf("run = %d, want 2", got.Run)
+	}
+	refused := &store.RetryKey{Key: "other", Hash: "bb", Answer: key.Answer}
+	if _, err := f.Ledger.Retry(f.ctx, f.tenant, newID(), refused); !errors.Is(err, store.ErrNotFound) {
+		f.Errorf("Retry of an absent job = %v, want ErrNotFound", err)
+	}
+	if _, err := f.Ledger.Answer(f.ctx, f.tenant, "other"); !errors.Is(err, store.ErrNotFound) {
+		f.Errorf("a refused retry took its key: %v", err)
+	}
 }

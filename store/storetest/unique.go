@@ -147,7 +147,7 @@ func testUniqueRetryHeld(f *fixture) {
 	j := f.end(f.running(w, unique("u", 0)), store.OutcomeFailed)
 	holder := f.running(w, unique("u", 0))
 	before := f.get(j.ID)
-	_, err := f.Ledger.Retry(f.ctx, f.tenant, j.ID)
+	_, err := f.Ledger.Retry(f.ctx, f.tenant, j.ID, nil)
 	f.wantHeld("Retry while another job has the key", err, holder.ID)
 	if diff := jobDiff(f.get(j.ID), before); diff != "" {
 		f.Errorf("a refused Retry changed the job (-want +got):\n%s", diff)
@@ -222,7 +222,7 @@ func raceUniqueRetry(f *fixture) {
 		u := unique(fmt.Sprint("u", round), 0)
 		old, next := f.end(f.running(w, u), store.OutcomeFailed), f.job(u)
 		var retry, insert error
-		together(func() { _, retry = f.Ledger.Retry(f.ctx, f.tenant, old.ID) },
+		together(func() { _, retry = f.Ledger.Retry(f.ctx, f.tenant, old.ID, nil) },
 			func() { insert = f.Ledger.Insert(f.ctx, []store.NewJob{{Job: next}})[0] })
 		switch {
 		case retry == nil:

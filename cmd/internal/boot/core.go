@@ -215,14 +215,36 @@ func (e *embeddedStores) takeOver(ctx context.Context) error {
 	return err
 }
 
+// reunite waits until as many workers have registered as there should be, the supervisor's replacements for dead ones among them, but not for ever.
+// Whoever is missing then is gone.
+func (e *embeddedStores) reunite(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, reunion)
+	defer cancel()
+	look := time.NewTicker(100 * time.Millisecond)
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-look.C:
+		}
+		live := 0
+		workers, _ := e.ledger.Workers(ctx)
+		for _, w := range workers {
+			if w.Role == childWorker {
+				live++
+			}
+		}
+		if live >= e.process.config.Workers {
+			return
+		}
+	}
+}
+
 // lead is the scheduler. After a restart of core alone it waits for the workers to register again: until then every owner looks dead.
 func (e *embeddedStores) lead(ctx context.Context, jobs scheduler.Jobs) error {
 	if !e.reunited.Load() && e.process.config.Database == "" {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(reunion):
-		}
+		e.reunite(ctx)
 	}
 	e.reunited.Store(true)
 	return scheduler.New(scheduler.Config{
