@@ -123,8 +123,12 @@ func (l *Ledger) InsertBatch(ctx context.Context, tenant string, key *store.Idem
 				return nil
 			}
 			ids := column(rows, func(r *insertRow) pgtype.UUID { return r.id })
-			if present, err := known(ctx, tx, presentSQL, ids); err != nil || k.owner == mine.owner && len(present) == len(jobs) {
-				return errors.Join(err, errWritten)
+			present, err := known(ctx, tx, presentSQL, ids)
+			switch {
+			case err != nil:
+				return err
+			case len(jobs) > 0 && k.owner == mine.owner && len(present) == len(jobs):
+				return errWritten
 			}
 			return &store.ReplayedError{Idempotency: k.Idempotency}
 		},

@@ -25,16 +25,18 @@ ON CONFLICT (key, tenant) DO UPDATE SET job = EXCLUDED.job, expires_at = EXCLUDE
 	WHERE unique_keys.expires_at <= now() OR unique_keys.job = EXCLUDED.job
 RETURNING key, tenant`
 
-// holdersSQL says who has keys, and whether that job has ended: then a program that knew nothing of unique keys ended it.
+// holdersSQL says who has keys, and whether that job has ended or is gone: then a program that knew nothing of unique keys ended it. A key and its
+// job are written by one transaction, so what is to be seen of one is of the other.
 const holdersSQL = `
 SELECT k.key, k.tenant, k.job, k.ended FROM unnest($1::text[], $2::text[]) AS u (key, tenant), LATERAL (
-	SELECT q.key, q.tenant, q.job, EXISTS (SELECT 1 FROM jobs j WHERE j.id = q.job AND j.state IN ('succeeded', 'failed', 'canceled') OFFSET 0) AS ended
+	SELECT q.key, q.tenant, q.job,
+		NOT EXISTS (SELECT 1 FROM jobs j WHERE j.id = q.job AND j.state NOT IN ('succeeded', 'failed', 'canceled') OFFSET 0) AS ended
 	FROM unique_keys q WHERE q.key = u.key AND q.tenant = u.tenant AND (q.expires_at > now()) IS NOT FALSE OFFSET 0) k`
 
-// dropStrayUniqueSQL frees keys of jobs that have ended.
+// dropStrayUniqueSQL frees keys of jobs that have ended or are gone.
 const dropStrayUniqueSQL = `
 DELETE FROM unique_keys k WHERE k.key = ANY ($1) AND k.job = ANY ($2)
-	AND EXISTS (SELECT 1 FROM jobs j WHERE j.id = k.job AND j.state IN ('succeeded', 'failed', 'canceled') OFFSET 0)`
+	AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.id = k.job AND j.state NOT IN ('succeeded', 'failed', 'canceled') OFFSET 0)`
 
 func uniqueNames(rows []uniqueRow) []any {
 	return []any{
@@ -75,7 +77,7 @@ func takeUnique(ctx context.Context, tx pgx.Tx, rows []uniqueRow) (holders map[k
 	return holders, nil
 }
 
-// heldUnique answers which live job has which key, and frees the keys of jobs that have ended.
+// heldUnique answers which live job has which key, and frees the others.
 func heldUnique(ctx context.Context, tx pgx.Tx, rows []uniqueRow) (map[keyName]pgtype.UUID, error) {
 	result, err := tx.Query(ctx, holdersSQL, uniqueNames(rows)...)
 	if err != nil {
