@@ -82,14 +82,14 @@ func (fullWriter) Write([]byte) (int, error) { return 0, fmt.Errorf("write blob:
 
 func TestFullDiskSpendsNothing(t *testing.T) {
 	t.Parallel()
-	for _, where := range []string{"output", "temporary file"} {
+	for where, fault := range map[string]error{"output": blob.ErrFull, "temporary file": syscall.ENOSPC, "sync": syscall.EIO} {
 		t.Run(where, func(t *testing.T) {
 			t.Parallel()
 			disk := &fullDisk{}
 			disk.full.Store(true)
 			f := newFixture(t, func(ctx context.Context, call *tasks.Call) (any, error) {
 				if where != "output" && disk.full.Load() {
-					return nil, fmt.Errorf("sort on disk: %w", syscall.ENOSPC)
+					return nil, fmt.Errorf("on the disk: %w", fault)
 				}
 				return nil, write(ctx, call, "out.txt", "bytes")
 			}, func(c *worker.Config) { disk.Store, c.Blobs = c.Blobs, disk })

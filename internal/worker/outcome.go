@@ -3,6 +3,7 @@ package worker
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"syscall"
 	"time"
 
@@ -27,8 +28,8 @@ func (w *Worker) outcome(a *attempt, result json.RawMessage, outputs []store.New
 		o.Kind, o.Attempt = store.OutcomeReleased, millrace.AttemptReleased
 	case errors.Is(err, errDeadline):
 		o.Kind, o.Attempt, o.Error = store.OutcomeFailed, millrace.AttemptTimeout, deadlineError(job, "passed before the job was done")
-	case isFull(err) && w.waitForRoom(o, job):
-		w.Log.Warn("no space left for the job's bytes; it is put back for a while", "job", job.ID, "type", job.Type, "delay", o.Delay, "error", err)
+	case storageError(err) != nil && w.waitForStorage(o, job, storageError(err)):
+		w.Log.Warn("the job's bytes could not be kept; it is put back for a while", "job", job.ID, "type", job.Type, "delay", o.Delay, "error", err)
 	case errors.Is(err, errTimeout):
 		o.Attempt = millrace.AttemptTimeout
 		o.Error = &millrace.JobError{Code: millrace.CodeTimeout, Message: "the attempt took longer than its timeout of " + job.Timeout.String(), Retryable: true}
@@ -60,7 +61,7 @@ func deadlineError(job *millrace.Job, did string) *millrace.JobError {
 	return &millrace.JobError{Code: millrace.CodeTimeout, Message: "the deadline " + job.Deadline.UTC().Format(time.RFC3339) + " " + did}
 }
 
-// A job whose bytes find no room waits for it and spends nothing: fullReleases times, fullDelay and then twice as long each time up to fullMost,
+// A job whose bytes cannot be kept, because the disk is full or broken, waits and spends nothing: fullReleases times, fullDelay and then twice as long each time up to fullMost,
 // about a quarter of an hour together. After that it may be the job itself that no disk is large enough for: it goes on as after any error that
 // passes, until its attempts are spent.
 const (
@@ -69,13 +70,23 @@ const (
 	fullMost     = time.Minute
 )
 
-// isFull says whether an attempt ended because there was no space for what it wrote, as an output or in a place of its own.
-func isFull(err error) bool {
-	return errors.Is(err, blob.ErrFull) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+// storageError is what the job's owner hears of an attempt that ended because of the disk, wherever on it the attempt wrote or read. nil: it
+// ended for another reason.
+func storageError(err error) *millrace.JobError {
+	isAny := func(of ...error) bool {
+		return slices.ContainsFunc(of, func(e error) bool { return errors.Is(err, e) })
+	}
+	switch {
+	case isAny(blob.ErrFull, syscall.ENOSPC, syscall.EDQUOT):
+		return &millrace.JobError{Code: millrace.CodeUnavailable, Message: "the server's disk is full", Retryable: true}
+	case isAny(syscall.EIO, syscall.EROFS, syscall.ESTALE):
+		return &millrace.JobError{Code: millrace.CodeUnavailable, Message: "the server's disk does not work", Retryable: true}
+	}
+	return nil
 }
 
-// waitForRoom puts the job back for a while, unless that was done often enough. The history knows how often it was.
-func (w *Worker) waitForRoom(o *store.Outcome, job *millrace.Job) bool {
+// waitForStorage puts the job back for a while, unless that was done often enough. The history knows how often it was.
+func (w *Worker) waitForStorage(o *store.Outcome, job *millrace.Job, why *millrace.JobError) bool {
 	n := 0
 	for _, a := range job.Attempts {
 		if a.Run == job.Run && a.Outcome == millrace.AttemptReleased && a.Error != nil && a.Error.Code == millrace.CodeUnavailable {
@@ -85,25 +96,21 @@ func (w *Worker) waitForRoom(o *store.Outcome, job *millrace.Job) bool {
 	if n >= fullReleases {
 		return false
 	}
-	o.Kind, o.Attempt, o.Error = store.OutcomeReleased, millrace.AttemptReleased, fullError()
+	o.Kind, o.Attempt, o.Error = store.OutcomeReleased, millrace.AttemptReleased, why
 	o.Delay = min(fullDelay<<min(n, 8), fullMost)
 	return true
 }
 
-func fullError() *millrace.JobError {
-	return &millrace.JobError{Code: millrace.CodeUnavailable, Message: "the server's disk is full", Retryable: true}
-}
-
 // jobError puts an error into words for the job's owner. What nobody classified stays in the log.
 func (w *Worker) jobError(job *millrace.Job, err error) *millrace.JobError {
-	if e, ok := errors.AsType[*millrace.Error](err); ok && e.Code != "" && !isFull(err) {
+	if e, ok := errors.AsType[*millrace.Error](err); ok && e.Code != "" && storageError(err) == nil {
 		return &millrace.JobError{Code: e.Code, Message: e.Detail, Retryable: !e.Code.Permanent() && e.Code != millrace.CodeInputFailed}
 	}
 	w.Log.Error("attempt failed", "job", job.ID, "type", job.Type, "attempt", job.Attempt, "error", err)
-	switch {
-	case isFull(err):
-		return fullError()
-	case errors.Is(err, blob.ErrNotFound):
+	if why := storageError(err); why != nil {
+		return why
+	}
+	if errors.Is(err, blob.ErrNotFound) {
 		return &millrace.JobError{Code: millrace.CodeInputFailed, Message: "the bytes of an input file are gone", Retryable: true}
 	}
 	return &millrace.JobError{Code: millrace.CodeInternal, Message: "the work failed for a reason of the server's; its log says more", Retryable: true}
