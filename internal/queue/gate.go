@@ -101,6 +101,16 @@ func (g *gate) EvalSha(ctx context.Context, sha string, keys []string, args ...a
 	return g.UniversalClient.EvalSha(ctx, sha, keys, args...)
 }
 
+// Subscribe is how asynq listens for the cancels of its dashboard. go-redis forgets channels whose first command is lost with its connection, dials
+// anew, and waits for ever on a subscription that nobody made; asynq waits for that when it shuts down. The second call brings them back.
+func (g *gate) Subscribe(ctx context.Context, channels ...string) *redis.PubSub {
+	sub := g.UniversalClient.Subscribe(ctx)
+	if err := sub.Subscribe(ctx, channels...); err != nil {
+		_ = sub.Subscribe(ctx, channels...) // where this fails, too, they are known by now and every connection asks for them
+	}
+	return sub
+}
+
 // Eval follows where the script is not known.
 func (g *gate) Eval(ctx context.Context, src string, keys []string, args ...any) *redis.Cmd {
 	switch {
