@@ -10,9 +10,16 @@ import (
 // out is the rule that is taken out, "" for none. The tag is for one test alone, which sets it between two worlds.
 var out atomic.Value
 
+// struck says that a statement has lost something since TakeOut: a rule whose text has changed would be taken out of nothing.
+var struck atomic.Bool
+
+// Struck says whether the rule that is taken out has met a statement.
+func Struck() bool { return struck.Load() }
+
 // TakeOut takes a rule out of the product until put is called.
 func TakeOut(r Rule) (put func()) {
 	out.Store(r)
+	struck.Store(false)
 	return func() { out.Store(Rule("")) }
 }
 
@@ -26,33 +33,34 @@ func On(r Rule) bool {
 type edit struct{ of, old, put string } // in statements with of, old becomes put
 
 var edits = map[Rule][]edit{
-	Fence:       {{"attempts = json_set(attempts", " AND fence = ?2", ""}},
-	State:       {{"attempts = json_set(attempts", " AND state = 'running'", ""}},
+	Fence:       {{"json_set(attempts", " AND fence = ?2", ""}},
+	State:       {{"json_set(attempts", " AND state = 'running'", ""}},
 	Live:        {{"json_object('n', starts + 1", " AND state = 'live')", ")"}, {"worker_id = ? AND state = 'running'", "AND workers.state = 'live')", ")"}},
 	Unclaimed:   {{"json_object('n', starts + 1", " AND fence = ?2", ""}},
 	Unique:      {{"DELETE FROM unique_keys WHERE tenant = ?", "WHERE", "WHERE 0 AND"}},
 	UniqueOwner: {{"DELETE FROM unique_keys WHERE tenant = ?", " AND job = ?", " AND ?3 = ?3"}},
 	Idempotency: {{"SELECT hash, answer FROM idempotency_keys", "WHERE", "WHERE 0 AND"}, {"INSERT INTO idempotency_keys", "INSERT", "INSERT OR IGNORE"}},
 	Generation:  {{"UPDATE meta SET value = ?1 + 1", "?1 + 1", "?1"}},
-	SentAgain:   {{"attempts = json_set(attempts", "sent_gen    = 0,", ""}},
+	SentAgain:   {{"json_set(attempts", "sent_gen    = 0,", ""}},
 	Refence:     {{"UPDATE jobs SET fence = fence + 1, sent_gen = 0, due_at = ?3", "WHERE", "WHERE 0 AND"}},
 	Rescue:      {{"FROM jobs j INDEXED BY jobs_owner LEFT JOIN workers", "WHERE", "WHERE 0 AND"}},
 	Collect:     {{"UPDATE blobs SET state = 'dying'", " AND NOT EXISTS (SELECT 1 FROM files WHERE blob = key)", ""}, {"UPDATE blobs SET loose = 0", "loose = 1", "0"}},
 	TakeLive:    {{"UPDATE blobs SET touched_at", " AND state = 'live'", ""}},
 	KeepInputs:  {{"INTO job_files", "INSERT INTO job_files (job, file) VALUES (?, ?)", "SELECT ?1, ?2 WHERE 0"}},
 	Webhook:     {{"INSERT INTO webhook_deliveries", "VALUES (?, ?, ?, ?, ?, ?, ?)", "SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE ?5 <> 'canceled'"}},
-	CancelSticks: {{"attempts = json_set(attempts", "iif(?5 OR cancel_at IS NULL, ?4, 'canceled')", "?4"},
-		{"attempts = json_set(attempts", "iif(?5 OR cancel_at IS NOT NULL, NULL, ?6)", "iif(?5, NULL, ?6)"}},
+	CancelSticks: {{"json_set(attempts", "iif(?5 OR cancel_at IS NULL, ?4, 'canceled')", "?4"},
+		{"json_set(attempts", "iif(?5 OR cancel_at IS NOT NULL, NULL, ?6)", "iif(?5, NULL, ?6)"}},
 	Paused:  {{"UPDATE meta SET value = value + 1", "value + 1", "value"}},
 	Overdue: {{"UPDATE jobs SET state = 'failed', fence = fence + 1, due_at = NULL", "WHERE", "WHERE 0 AND"}},
-	Spent:   {{"attempts = json_set(attempts", "attempt     = attempt - ?8,", ""}},
+	Spent:   {{"json_set(attempts", "attempt     = attempt - ?8,", ""}},
 }
 
 // SQL is the statement without the rule that was taken out.
 func SQL(statement string) string {
 	now, _ := out.Load().(Rule)
 	for _, e := range edits[now] {
-		if strings.Contains(statement, e.of) {
+		if strings.Contains(statement, e.of) && strings.Contains(statement, e.old) {
+			struck.Store(true)
 			statement = strings.ReplaceAll(statement, e.old, e.put)
 		}
 	}

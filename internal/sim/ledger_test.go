@@ -67,8 +67,8 @@ func (l *ledger) Cancel(ctx context.Context, tenant, id string) (*millrace.Job, 
 	return do(l.p, ctx, "cancel", func(ctx context.Context) (*millrace.Job, error) { return l.real().Cancel(ctx, tenant, id) })
 }
 
-func (l *ledger) Retry(ctx context.Context, tenant, id string) (*millrace.Job, error) {
-	return do(l.p, ctx, "retry", func(ctx context.Context) (*millrace.Job, error) { return l.real().Retry(ctx, tenant, id) })
+func (l *ledger) Retry(ctx context.Context, tenant, id string, key *store.RetryKey) (*millrace.Job, error) {
+	return do(l.p, ctx, "retry", func(ctx context.Context) (*millrace.Job, error) { return l.real().Retry(ctx, tenant, id, key) })
 }
 
 func (l *ledger) Delete(ctx context.Context, tenant, id string) error {
@@ -143,7 +143,13 @@ func (l *ledger) DueSchedules(ctx context.Context, limit int) ([]millrace.Schedu
 }
 
 func (l *ledger) Tick(ctx context.Context, t store.Tick) ([]error, bool, error) {
-	r, err := do(l.p, ctx, "tick", func(ctx context.Context) (pair[[]error, bool], error) { return both(l.real().Tick(ctx, t)) })
+	r, err := do(l.p, ctx, "tick", func(ctx context.Context) (pair[[]error, bool], error) {
+		errs, moved, err := l.real().Tick(ctx, t)
+		if err == nil && moved {
+			l.p.world.watch.ticked(t, errs)
+		}
+		return both(errs, moved, err)
+	})
 	return r.a, r.b, err
 }
 

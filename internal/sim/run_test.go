@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/millrace/millrace/store"
 	"github.com/millrace/millrace/store/storetest"
 )
 
@@ -62,12 +63,19 @@ func (w *world) run(ctx context.Context) error {
 		}
 	}
 	w.heal()
+	if err := w.stopSchedule(ctx); err != nil {
+		return err
+	}
 	for range w.plan.strikes {
 		<-blows
 	}
 	w.redis.setDown(false)
 	if err := w.settle(ctx, clients); err != nil {
 		return err
+	}
+	if w.plan.clear {
+		w.leap(2 * time.Hour)
+		time.Sleep(70 * time.Second) // every duty of the leader has its turn
 	}
 	w.shutDown()
 	if err := w.watch.ends(ctx); err != nil {
@@ -169,12 +177,32 @@ func (w *world) blow(s strike) {
 			p.thaw()
 			w.trace.add(p.String(), "thaws")
 		}
+	case strikeBury:
+		w.strike(s.what)
+		w.buryAlive(p)
 	case strikeNoLedger:
 		w.strike(s.what)
 		p.sever("ledger", time.Now().Add(s.span))
 	case strikeNoRedis:
 		w.strike(s.what)
 		p.sever("redis", time.Now().Add(s.span))
+	}
+}
+
+// buryAlive declares a worker dead that lives: somebody was mistaken. Its jobs go to others while it still works on them.
+func (w *world) buryAlive(p *process) {
+	ctx := context.Background()
+	live, err := w.ledger.Workers(ctx)
+	for _, one := range live {
+		if err == nil && one.Host == p.slot.name {
+			err = w.ledger.Bury(ctx, one.ID, store.Death{})
+		}
+	}
+	if err == nil {
+		_, err = w.ledger.Rescue(ctx)
+	}
+	if err != nil {
+		w.wrongly("bury %s: %v", p, err)
 	}
 }
 

@@ -173,10 +173,7 @@ func (s *slot) work(ctx context.Context, p *process, q *queue.Queue) error {
 
 // accept is an api process without its HTTP: clients call its dispatcher. Told to end, it serves the requests that it has.
 func (s *slot) accept(ctx context.Context, p *process, q *queue.Queue) error {
-	d := dispatch.New(dispatch.Config{
-		Ledger: newLedger(p), Queue: q, Signals: silence{}, Results: noCache{}, Types: s.world.types(s), Log: s.world.logger(p),
-		Window: s.world.plan.window, Committers: 1, Now: s.world.now, Chance: p.chance,
-	})
+	d := s.dispatcherOf(p, q)
 	services, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var running errgroup.Group
@@ -194,8 +191,16 @@ func (s *slot) accept(ctx context.Context, p *process, q *queue.Queue) error {
 	return running.Wait()
 }
 
+func (s *slot) dispatcherOf(p *process, q *queue.Queue) *dispatch.Dispatcher {
+	return dispatch.New(dispatch.Config{
+		Ledger: newLedger(p), Queue: q, Signals: silence{}, Results: noCache{}, Types: s.world.rig.types[kindAPI], Log: s.world.logger(p),
+		Window: s.world.plan.window, Committers: 1, Now: s.world.now, Chance: p.chance,
+	})
+}
+
 func (s *slot) lead(ctx context.Context, p *process, q *queue.Queue) error {
-	return scheduler.New(scheduler.Config{Ledger: newLedger(p), Queue: q, Blobs: &blobs{p}, Log: s.world.logger(p), Chance: p.chance}).Run(ctx)
+	jobs := scheduled{s.dispatcherOf(p, q)}
+	return scheduler.New(scheduler.Config{Ledger: newLedger(p), Queue: q, Jobs: jobs, Blobs: &blobs{p}, Log: s.world.logger(p), Chance: p.chance}).Run(ctx)
 }
 
 // silence is for news that nobody hears: they are hints.

@@ -20,10 +20,13 @@ type watch struct {
 	seen  map[string]millrace.State
 	asked map[string]request // by job id
 	skew  time.Duration      // of the clock at the last look
+	ticks map[time.Time]bool // those that the schedule ran
+	made  map[string]bool    // the jobs that it made
 }
 
 func newWatch(w *world) *watch {
-	return &watch{world: w, fence: map[string]int64{}, won: map[store.Delivery]bool{}, seen: map[string]millrace.State{}, asked: map[string]request{}}
+	return &watch{world: w, fence: map[string]int64{}, won: map[store.Delivery]bool{}, seen: map[string]millrace.State{}, asked: map[string]request{},
+		ticks: map[time.Time]bool{}, made: map[string]bool{}}
 }
 
 // claimed notes a claim that was committed.
@@ -145,7 +148,12 @@ func (w *watch) ends(ctx context.Context) error {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	there := map[string]bool{}
 	for _, j := range jobs {
+		there[j.ID] = true
+		if j.Schedule != "" && !w.made[j.ID] {
+			w.world.wrongly("I3: no tick of the schedule made job %s", j.ID)
+		}
 		if j.State == millrace.Succeeded {
 			var r result
 			if err := json.Unmarshal(j.Result, &r); err != nil || r.Fence != j.Fence {
@@ -161,6 +169,11 @@ func (w *watch) ends(ctx context.Context) error {
 		r, ok := w.asked[j.ID]
 		if ok && j.State == millrace.Canceled && r.cancel == 0 {
 			w.world.wrongly("job %s is canceled, though nobody asked for it", j.ID)
+		}
+	}
+	for id := range w.made {
+		if !there[id] {
+			w.world.wrongly("I1: job %s, which the schedule made, is lost", id)
 		}
 	}
 	return nil

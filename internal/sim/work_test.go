@@ -52,10 +52,15 @@ func newWork(d dice, token string) work {
 		w.Crashes = 1 + d.IntN(5)
 	}
 	if d.chance(0.5) {
-		w.Output = 1 + d.IntN(5)
+		w.Output = 1 + d.IntN(outputs)
 	}
 	return w
 }
+
+// outputs is how many different outputs there are: few, so that jobs share bytes.
+const outputs = 5
+
+func outputBytes(number int) []byte { return fmt.Appendf(nil, "flour %d", number) }
 
 // slow says whether the job runs into its timeout by itself.
 func (w work) slow() bool {
@@ -79,7 +84,7 @@ func newRig(t testing.TB) *rig {
 	t.Helper()
 	dir := scratch(t)
 	r := &rig{dir: dir, empty: template(t, dir), types: map[string]tasks.List{}}
-	for _, name := range []string{"worker-1", "worker-2", kindAlone, "api"} {
+	for _, name := range []string{"worker-1", "worker-2", kindAlone, kindAPI} {
 		var err error
 		r.types[name], err = tasks.NewList(r.bind(name, typeCPU, millrace.CPU), r.bind(name, typeIO, millrace.IO))
 		if err != nil {
@@ -139,7 +144,7 @@ func (w *world) perform(ctx context.Context, proc *process, call *tasks.Call, p 
 		if err != nil {
 			return nil, err
 		}
-		if _, err := fmt.Fprintf(out, "flour %d", p.Output); err != nil {
+		if _, err := out.Write(outputBytes(p.Output)); err != nil {
 			return nil, err
 		}
 		if err := out.Close(); err != nil {
@@ -206,9 +211,4 @@ func (p *process) rest(ctx context.Context, d time.Duration) bool {
 	return false
 }
 
-func (w *world) types(s *slot) tasks.List {
-	if s.kind == kindAPI {
-		return w.rig.types["api"]
-	}
-	return w.rig.types[s.name]
-}
+func (w *world) types(s *slot) tasks.List { return w.rig.types[s.name] }

@@ -232,29 +232,44 @@ func newWorld(r *rig, seed uint64, traced bool) (*world, error) {
 	return w, w.upload()
 }
 
-// upload writes the files that jobs work on.
+// upload writes the files that jobs work on. Others came hours ago and expire while the jobs run: what they let go of is collected at once, and has
+// the bytes that the jobs' outputs have.
 func (w *world) upload() error {
 	d := w.dice("files")
-	for i := range 4 {
-		data := []byte(fmt.Sprintf("grain %d", i%3)) // two of them have the same bytes
-		sum := sumOf(data)
-		key, known, err := w.ledger.TakeBlob(context.Background(), tenant, sum)
-		if err != nil {
+	const ago = 2 * time.Hour
+	for i := range outputs {
+		if _, err := w.uploadOne(outputBytes(i+1), ago+d.between(0, 6*time.Second)); err != nil {
 			return err
 		}
-		if !known {
-			key = w.bytes.put(data, w.now())
-		}
-		f := millrace.File{
-			ID: w.id(), Tenant: tenant, Name: "grain.txt", Size: int64(len(data)), SHA256: sum, Blob: key, ContentType: "text/plain",
-			CreatedAt: w.now(), ExpiresAt: w.now().Add(d.between(2*time.Second, 48*time.Hour)),
-		}
-		if err := w.ledger.CreateFile(context.Background(), f, nil); err != nil {
+	}
+	w.leap(ago)
+	if err := w.schedule(d); err != nil {
+		return err
+	}
+	for i := range 4 {
+		f, err := w.uploadOne(fmt.Appendf(nil, "grain %d", i%3), d.between(2*time.Second, 48*time.Hour)) // two have the same bytes
+		if err != nil {
 			return err
 		}
 		w.files = append(w.files, f)
 	}
 	return nil
+}
+
+func (w *world) uploadOne(data []byte, keep time.Duration) (millrace.File, error) {
+	sum := sumOf(data)
+	key, known, err := w.ledger.TakeBlob(context.Background(), tenant, sum)
+	if err != nil {
+		return millrace.File{}, err
+	}
+	if !known {
+		key = w.bytes.put(data, w.now())
+	}
+	f := millrace.File{
+		ID: w.id(), Tenant: tenant, Name: "grain.txt", Size: int64(len(data)), SHA256: sum, Blob: key, ContentType: "text/plain",
+		CreatedAt: w.now(), ExpiresAt: w.now().Add(keep),
+	}
+	return f, w.ledger.CreateFile(context.Background(), f, nil)
 }
 
 const tenant = millrace.DefaultTenant
