@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -225,6 +226,48 @@ func TestBackupWhileFilesComeAndGo(t *testing.T) {
 	}
 	close(stop)
 	<-done
+}
+
+// TestSweepRemovesBrokenOff: a process that dies during a backup leaves a copy of its ledger; the next start removes it and nothing else.
+func TestSweepRemovesBrokenOff(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, "x")
+	source := s.source(t)
+	for _, name := range []string{"backup-mine", ".backup.tar"} {
+		if err := os.MkdirAll(filepath.Join(source.Scratch, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	names := func() (all []string) {
+		entries, err := os.ReadDir(source.Scratch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			all = append(all, e.Name())
+		}
+		return all
+	}
+	before := names()
+	var left, after []string
+	copyLedger := source.Copy
+	source.Copy = func(ctx context.Context, path string) error {
+		if err := copyLedger(ctx, path); err != nil {
+			return err
+		}
+		left = names()
+		if err := backup.Sweep(source.Scratch); err != nil { // as if the process had died here
+			t.Errorf("Sweep: %v", err)
+		}
+		after = names()
+		return io.ErrUnexpectedEOF
+	}
+	if _, err := source.Write(t.Context(), io.Discard); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("Write = %v, want the error of its copy", err)
+	}
+	if len(left) != len(before)+1 || !slices.Equal(after, before) {
+		t.Errorf("scratch directory: before %v, during the backup %v, after Sweep %v", before, left, after)
+	}
 }
 
 func FuzzRestore(f *testing.F) {

@@ -11,10 +11,28 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/millrace/millrace/store/blob"
 )
+
+// scratchPrefix begins the names of the directories in which copies of the ledger stand while they are read. No person's begins so.
+const scratchPrefix = ".backup-"
+
+// Sweep removes from a scratch directory what backups left there whose process died. No backup may be on its way.
+func Sweep(scratch string) error {
+	entries, err := os.ReadDir(scratch)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.IsDir() && strings.HasPrefix(e.Name(), scratchPrefix) {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(scratch, e.Name())))
+		}
+	}
+	return err
+}
 
 // Source is the state of a running server.
 type Source struct {
@@ -37,7 +55,7 @@ func (s *Source) Write(ctx context.Context, w io.Writer) (Summary, error) {
 		return Summary{}, fmt.Errorf("hold the collector: %w", err)
 	}
 	defer release()
-	dir, err := os.MkdirTemp(s.Scratch, "backup-")
+	dir, err := os.MkdirTemp(s.Scratch, scratchPrefix)
 	if err != nil {
 		return Summary{}, fmt.Errorf("backup: %w", err)
 	}

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/millrace/millrace/internal/backup"
 	"github.com/millrace/millrace/internal/supervise"
 )
 
@@ -123,6 +124,9 @@ func (p *process) lock(ctx context.Context, dir string) (*supervise.DirLock, err
 // clear removes what the run before left half-written, before the ledger is opened: after a crash on a full disk it may be what fills it. Whoever
 // has the lock knows that nobody writes there any more, unless the files are in a place of their own, which others may share.
 func (p *process) clear(ctx context.Context) {
+	if err := backup.Sweep(p.config.DataDir); err != nil {
+		p.log.Warn("cannot remove the copy of the ledger of a backup that was broken off", "error", err)
+	}
 	if p.config.BlobURL != "" {
 		return
 	}
