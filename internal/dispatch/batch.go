@@ -89,9 +89,7 @@ func (b *Batch) Commit(ctx context.Context, key *BatchKey) ([]BatchItem, error) 
 		return nil, err
 	}
 	if key == nil {
-		if err := b.replaceStale(ctx, errs); err != nil {
-			return nil, err
-		}
+		b.replaceStale(ctx, errs)
 	}
 	items := b.merge(errs)
 	b.send(errs)
@@ -240,8 +238,8 @@ func (b *Batch) drop(errs []error) {
 	b.rows, b.at = b.rows[:kept], b.at[:kept]
 }
 
-// replaceStale runs the jobs whose cached result is gone.
-func (b *Batch) replaceStale(ctx context.Context, errs []error) error {
+// replaceStale runs the jobs whose cached result is gone. What becomes of them is theirs alone: the others are accepted.
+func (b *Batch) replaceStale(ctx context.Context, errs []error) {
 	var stale []int
 	var rows []store.NewJob
 	for i, err := range errs {
@@ -254,14 +252,12 @@ func (b *Batch) replaceStale(ctx context.Context, errs []error) error {
 		}
 	}
 	if len(rows) == 0 {
-		return nil
+		return
 	}
 	second, err := b.insert(ctx, nil, rows)
-	if err != nil {
-		return err
-	}
 	for i, row := range stale {
-		errs[row], b.rows[row] = second[i], rows[i]
+		if errs[row] = err; err == nil {
+			errs[row], b.rows[row] = second[i], rows[i]
+		}
 	}
-	return nil
 }
