@@ -1,6 +1,6 @@
 # Each target is one command that a person could type. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: run test build bench lint race chaos fuzz golden screenshot help
+.PHONY: run test build bench lint race chaos sim mutants fuzz golden screenshot help
 
 # What the binaries are made of: make run builds only when one of these is newer.
 SOURCES := $(shell find *.go go.mod go.sum client cmd handlers internal store tasks web -type f -not -name '*_test.go' -not -path '*/testdata/*' 2>/dev/null)
@@ -29,6 +29,12 @@ chaos: ## break running servers for CHAOS_MINUTES (15), by CHAOS_SEED where one 
 
 bench: ## all benchmarks
 	go test -run '^$$' -bench . -benchmem -p 1 ./...
+
+sim: ## the dispatch under a virtual clock and seeded faults (make sim SIM_SEEDS=10000 SIM_FROM=1)
+	SIM_SEEDS=$(or $(SIM_SEEDS),1000) SIM_FROM=$(or $(SIM_FROM),1) go test -tags exact -ldflags=-checklinkname=0 -timeout 6h -count=1 -v -run TestSeeds ./internal/sim
+
+mutants: ## take rules out of the ledger, one at a time: the simulation must notice each
+	go test -tags mutants -timeout 6h -count=1 -v -run TestMutants ./internal/sim
 
 fuzz: ## every fuzz target for FUZZTIME each (30s)
 	@scripts/fuzz
