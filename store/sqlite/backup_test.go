@@ -129,3 +129,27 @@ func TestBackupFails(t *testing.T) {
 		t.Errorf("files = %v, %v, want none of a failed backup", left, err)
 	}
 }
+
+// TestCopyByRelativePath: the command that restores is given what somebody typed, most often ./data.
+func TestCopyByRelativePath(t *testing.T) {
+	t.Parallel()
+	l := open(t, &clock{})
+	path := filepath.Join(t.TempDir(), "copy.db")
+	if err := l.Backup(t.Context(), path); err != nil {
+		t.Fatal(err)
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	relative, err := filepath.Rel(here, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sqlite.Verify(t.Context(), relative); err != nil {
+		t.Errorf("Verify(%s) = %v", relative, err)
+	}
+	if err := sqlite.Blobs(t.Context(), relative, func(string, int64) error { return nil }); err != nil {
+		t.Errorf("Blobs(%s) = %v", relative, err)
+	}
+}

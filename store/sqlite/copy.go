@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"path/filepath"
 )
 
 // Blobs calls yield for each live blob, with its size in bytes, that a copy of a ledger knows. The copy must not be open elsewhere.
@@ -43,6 +44,10 @@ func Verify(ctx context.Context, path string) (err error) {
 }
 
 func openCopy(path string) (*sql.DB, error) {
+	path, err := filepath.Abs(path) // as a URI a relative path would name a host
+	if err != nil {
+		return nil, fmt.Errorf("path of the ledger's copy: %w", err)
+	}
 	db, err := sql.Open("sqlite", dsn(path, "query_only(1)"))
 	if err != nil {
 		return nil, fmt.Errorf("open copy of the ledger: %w", err)
