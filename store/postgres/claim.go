@@ -21,8 +21,11 @@ import (
 // counts, as ever.
 const claimSQL = `
 WITH held AS (
-	INSERT INTO holds (worker, jobs) VALUES ($3, $1)
-	ON CONFLICT (worker) DO UPDATE SET jobs = ARRAY(SELECT job FROM unnest(holds.jobs) AS x (job) WHERE job <> ALL ($4::uuid[])) || EXCLUDED.jobs
+	INSERT INTO holds (worker, jobs, fences) VALUES ($3, $1, $6)
+	ON CONFLICT (worker) DO UPDATE SET (jobs, fences) = (
+		SELECT coalesce(array_agg(x.job), '{}') || EXCLUDED.jobs, coalesce(array_agg(x.fence), '{}') || EXCLUDED.fences
+		FROM (SELECT unnest(holds.jobs) AS job, unnest(holds.fences) AS fence) x
+		WHERE ($5::bigint[])[array_position($4::uuid[], x.job)] IS DISTINCT FROM x.fence)
 )
 UPDATE jobs SET state = 'running', fence = fence + 1, attempt = attempt + 1, starts = starts + 1, owner = $3, worker_id = NULL,
 	started_at = now(), progress = NULL
@@ -124,7 +127,7 @@ func (l *Ledger) claimGroup(ctx context.Context, owner pgtype.UUID, todo []wante
 	if err != nil {
 		return 0, err
 	}
-	l.claims.refuse(todo, busy)
+	l.claims.refuse(owner, todo, busy)
 	return len(todo), nil
 }
 
@@ -150,10 +153,10 @@ func (l *Ledger) alive(ctx context.Context, worker pgtype.UUID) error {
 	return err
 }
 
-func (l *Ledger) claim(ctx context.Context, sql string, owner pgtype.UUID, todo []wanted, claimed []store.Claimed, done []pgtype.UUID) error {
+func (l *Ledger) claim(ctx context.Context, sql string, owner pgtype.UUID, todo []wanted, claimed []store.Claimed, done []attempt) error {
 	args := []any{column(todo, wanted.key), column(todo, wanted.delivered), owner}
 	if done != nil {
-		args = append(args, done)
+		args = append(args, column(done, attempt.key), column(done, attempt.number), column(todo, func(w wanted) int64 { return w.fence + 1 }))
 	}
 	places := make(map[string]int, len(todo))
 	for _, w := range todo {
@@ -177,7 +180,7 @@ func (l *Ledger) claim(ctx context.Context, sql string, owner pgtype.UUID, todo 
 		}
 		claimed[places[job.ID]] = store.Claimed{Job: job, Started: job.StartedAt}
 	}
-	l.claims.note(mine)
+	l.claims.note(owner, mine)
 	return rows.Err()
 }
 

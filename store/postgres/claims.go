@@ -14,12 +14,21 @@ import (
 )
 
 // claims is what this process remembers of the attempts that its workers have claimed. The ledger would be right without it: it saves looking for
-// what hangs on a job that has nothing, and says which jobs a worker need not be asked about any more.
+// what hangs on a job that has nothing, and says which attempts holds need not list any more.
 type claims struct {
 	mu   sync.Mutex
 	jobs map[pgtype.UUID]claimNote
-	done map[pgtype.UUID][]pgtype.UUID // by worker: jobs that it does not run any more, to be taken out of holds
+	done map[pgtype.UUID][]attempt // by worker: what has ended and is still in holds
 }
+
+// attempt is a job with the fence of one claim.
+type attempt struct {
+	job   pgtype.UUID
+	fence int64
+}
+
+func (a attempt) key() pgtype.UUID { return a.job }
+func (a attempt) number() int64    { return a.fence }
 
 // mostNotes bounds the attempts that are remembered, of which those that others ended are never asked for.
 const mostNotes = 20_000
@@ -37,68 +46,75 @@ type claimNote struct {
 // until is when the job would expire if it ended now, by the database's clock.
 func (n claimNote) until() time.Time { return n.started.Add(time.Since(n.noted)).Add(n.retention) }
 
-// begin notes that a worker may hold these jobs from now on. It answers what is to be taken out of holds, with the jobs themselves, so that none is
-// there twice.
-func (c *claims) begin(owner pgtype.UUID, todo []wanted) (done []pgtype.UUID) {
+// begin answers what a claim takes out of holds, each job once: the attempts that are about to be put there, so that none is there twice, and those
+// that have ended.
+func (c *claims) begin(owner pgtype.UUID, todo []wanted) (done []attempt) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.jobs == nil || len(c.jobs) > mostNotes {
-		c.jobs = map[pgtype.UUID]claimNote{}
+	once := make(map[pgtype.UUID]bool, len(todo)+len(c.done[owner]))
+	add := func(a attempt) {
+		if !once[a.job] {
+			once[a.job] = true
+			done = append(done, a)
+		}
 	}
-	if c.done == nil || len(c.done) > mostNotes {
-		c.done = map[pgtype.UUID][]pgtype.UUID{}
-	}
-	ids := column(todo, wanted.key)
 	for _, w := range todo {
-		c.jobs[w.id] = claimNote{fence: w.fence + 1, owner: owner}
+		add(attempt{w.id, w.fence + 1})
 	}
-	c.done[owner] = slices.DeleteFunc(c.done[owner], func(id pgtype.UUID) bool { return slices.Contains(ids, id) })
-	return slices.Concat(c.done[owner], ids)
+	for _, a := range c.done[owner] {
+		add(a)
+	}
+	return done
 }
 
 // told forgets what holds has been told.
-func (c *claims) told(owner pgtype.UUID, done []pgtype.UUID) {
+func (c *claims) told(owner pgtype.UUID, done []attempt) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.done[owner] = slices.DeleteFunc(c.done[owner], func(id pgtype.UUID) bool { return slices.Contains(done, id) })
-}
-
-// drop ends a note of this very attempt. The caller has the lock.
-func (c *claims) drop(id pgtype.UUID, fence int64) {
-	if n, ok := c.jobs[id]; ok && n.fence == fence {
-		delete(c.jobs, id)
-		c.done[n.owner] = append(c.done[n.owner], id)
+	rest := slices.DeleteFunc(c.done[owner], func(a attempt) bool { return slices.Contains(done, a) })
+	if len(rest) == 0 {
+		delete(c.done, owner)
+	} else {
+		c.done[owner] = rest
 	}
 }
 
-// refuse forgets claims that were refused. The job of one that is busy stays among those that the worker may hold.
-func (c *claims) refuse(todo []wanted, busy map[pgtype.UUID]bool) {
+// over notes an attempt that runs no more. The caller has the lock.
+func (c *claims) over(owner pgtype.UUID, a attempt) {
+	if c.done == nil || len(c.done) > mostNotes {
+		c.done = map[pgtype.UUID][]attempt{}
+	}
+	c.done[owner] = append(c.done[owner], a)
+}
+
+// refuse notes claims that were refused, except of jobs that are busy: the worker runs them.
+func (c *claims) refuse(owner pgtype.UUID, todo []wanted, busy map[pgtype.UUID]bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, w := range todo {
 		if !busy[w.id] {
-			c.drop(w.id, w.fence+1)
+			c.over(owner, attempt{w.id, w.fence + 1})
 		}
 	}
 }
 
 // note remembers what is to be known at the end of the attempts.
-func (c *claims) note(rows []jobRow) {
+func (c *claims) note(owner pgtype.UUID, rows []jobRow) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.jobs == nil || len(c.jobs) > mostNotes {
+		c.jobs = map[pgtype.UUID]claimNote{}
+	}
 	for i := range rows {
-		r := &rows[i]
-		n, ok := c.jobs[r.id]
-		if !ok || n.fence != r.job.Fence {
-			continue
-		}
-		j := &r.job
-		n.started, n.noted, n.retention = j.StartedAt, time.Now(), j.Retention
+		r, j := &rows[i], &rows[i].job
+		n := claimNote{fence: j.Fence, owner: owner, started: j.StartedAt, noted: time.Now(), retention: j.Retention}
 		n.simple = j.Unique == nil && j.Webhook == nil && j.CacheKey == "" && (len(j.Inputs) == 0 || r.input.Valid)
 		if len(j.Inputs) > 0 {
 			n.input = j.Inputs[0].File
 		}
-		c.jobs[r.id] = n
+		if c.jobs[r.id].fence <= n.fence {
+			c.jobs[r.id] = n
+		}
 	}
 }
 
@@ -120,14 +136,19 @@ func (c *claims) split(rows []finishRow, files *fileCache) (plain, rest []finish
 }
 
 // end forgets attempts whose outcome the ledger has, or has refused.
-func (c *claims) end(rows []finishRow, files *fileCache) {
+func (c *claims) end(rows []finishRow, won []bool, files *fileCache) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, r := range rows {
-		if n, ok := c.jobs[r.id]; ok && n.input != "" && !r.plain && r.outcome.Kind == store.OutcomeSucceeded {
+		n, ok := c.jobs[r.id]
+		if !ok || n.fence != r.outcome.Fence {
+			continue
+		}
+		if n.input != "" && won[r.n] && !r.plain && r.outcome.Kind == store.OutcomeSucceeded {
 			files.keep(n.input, n.until().Add(sureMargin))
 		}
-		c.drop(r.id, r.outcome.Fence)
+		delete(c.jobs, r.id)
+		c.over(n.owner, attempt{r.id, r.outcome.Fence})
 	}
 }
 
@@ -176,8 +197,9 @@ const (
 		ORDER BY worker FOR UPDATE SKIP LOCKED`
 
 	// Both are statements that begin when the rows are locked, so they see every claim that is in them.
-	trimHoldsSQL = `UPDATE holds h SET jobs = ARRAY(SELECT x.job FROM unnest(h.jobs) AS x (job), LATERAL (
-		SELECT 1 FROM jobs j WHERE j.id = x.job AND j.state = 'running' AND coalesce(j.worker_id, j.owner) = h.worker OFFSET 0) r)
+	trimHoldsSQL = `UPDATE holds h SET (jobs, fences) = (
+		SELECT coalesce(array_agg(c.job), '{}'), coalesce(array_agg(c.fence), '{}')
+		FROM (SELECT h.worker, unnest(h.jobs) AS job, unnest(h.fences) AS fence) c, LATERAL (SELECT 1` + runningOf + ` OFFSET 0) r)
 		WHERE h.worker = ANY ($1)`
 	dropHoldsSQL = `DELETE FROM holds h WHERE h.worker = ANY ($1) AND cardinality(h.jobs) = 0
 		AND NOT EXISTS (SELECT 1 FROM workers w WHERE w.id = h.worker)`

@@ -107,8 +107,8 @@ func (l *Ledger) Finish(ctx context.Context, outcomes []store.Outcome) ([]bool, 
 	if err != nil {
 		return won, err
 	}
-	l.claims.end(rest, &l.files)
-	l.claims.end(plain, &l.files)
+	l.claims.end(rest, won, &l.files)
+	l.claims.end(plain, won, &l.files)
 	lost := slices.DeleteFunc(rows, func(r finishRow) bool { return won[r.n] })
 	if len(lost) == 0 {
 		return won, nil

@@ -220,7 +220,7 @@ func TestBurst(t *testing.T) {
 		args []string
 		most float64 // rows of jobs that may be looked at for each job of the batch
 	}{
-		{"claimSQL", []string{queued, ones, worker, "'{}'"}, 2},
+		{"claimSQL", []string{queued, ones, worker, "'{}'", "'{}'", "'{}'"}, 2},
 		{"reclaimSQL", []string{running, "array_fill(0::bigint, ARRAY[16])", worker}, 2},
 		{"busySQL", []string{running, worker}, 2},
 		{"finishPlainSQL", []string{

@@ -7,14 +7,14 @@ import (
 	"github.com/millrace/millrace"
 )
 
-// candidates are the pairs of worker and job among which all running jobs are: those in holds, and those of programs that know schema 1 alone. A
-// row of jobs decides: see runningOf.
+// candidates are the attempts among which all running ones are: those in holds, and those of programs that know schema 1 alone. A row of jobs
+// decides: see runningOf.
 const candidates = `(
-	SELECT h.worker, x.job FROM holds h, unnest(h.jobs) AS x (job)
-	UNION ALL (SELECT worker_id, id FROM jobs WHERE worker_id IS NOT NULL ORDER BY worker_id OFFSET 0)) AS c (worker, job)`
+	SELECT h.worker, x.job, x.fence FROM holds h, unnest(h.jobs, h.fences) AS x (job, fence)
+	UNION ALL (SELECT worker_id, id, fence FROM jobs WHERE worker_id IS NOT NULL ORDER BY worker_id OFFSET 0)) AS c (worker, job, fence)`
 
 // runningOf ends the search for the job of a candidate c.
-const runningOf = ` FROM jobs j WHERE j.id = c.job AND j.state = 'running' AND coalesce(j.worker_id, j.owner) = c.worker`
+const runningOf = ` FROM jobs j WHERE j.id = c.job AND j.fence = c.fence AND j.state = 'running' AND coalesce(j.worker_id, j.owner) = c.worker`
 
 // lostSQL are the running jobs without a living owner, with what is known of its death. What another transaction holds at this moment is left to
 // the next sweep.

@@ -81,7 +81,7 @@ func (r *insertRow) decide(err error) {
 
 func (t *together) insert(ctx context.Context, tx pgx.Tx) error {
 	t.open = slices.Clone(t.rows)
-	for _, step := range []func(context.Context, pgx.Tx) error{t.takeKeys, t.skipPresent, t.lockInputs, t.choose, t.settleKeys} {
+	for _, step := range []func(context.Context, pgx.Tx) error{t.takeKeys, t.lockInputs, t.choose, t.settleKeys} {
 		if err := step(ctx, tx); err != nil {
 			return err
 		}
@@ -106,7 +106,8 @@ func (t *together) drop(decide func(*insertRow) (done bool, err error)) {
 	})
 }
 
-// takeKeys looks at idempotency keys before anything else. The first row of the group with a key takes it for them all.
+// takeKeys looks at idempotency keys before anything else. The first row of the group with a key takes it for them all. A row that an earlier call
+// wrote is passed over, whatever has become of its key since; settleKeys gives back what it took.
 func (t *together) takeKeys(ctx context.Context, tx pgx.Tx) error {
 	t.mine = map[keyName]*insertRow{}
 	var want []idempotencyRow
@@ -124,34 +125,36 @@ func (t *together) takeKeys(ctx context.Context, tx pgx.Tx) error {
 	for k := range used {
 		delete(t.mine, k)
 	}
+	if err := t.skipPresent(ctx, tx); err != nil {
+		return err
+	}
 	t.drop(func(r *insertRow) (bool, error) {
 		if r.idempotency == nil {
 			return false, nil
 		}
 		k, ok := used[r.key()]
-		if !ok || k.owner == r.id { // an earlier call whose answer was lost wrote this very job
+		if !ok || k.owner == r.id { // its job has been deleted since
 			return ok, nil
 		}
 		return true, &store.ReplayedError{Idempotency: k.Idempotency}
 	})
+	t.drop(func(r *insertRow) (bool, error) { return r.barred != nil, r.barred })
 	return nil
 }
 
 // presentSQL finds jobs that exist. The fence keeps the planner from reading another index than the primary key, alone and whole.
 const presentSQL = `SELECT id FROM jobs WHERE id = ANY ($1) AND fence >= 0`
 
-// skipPresent passes over rows that an earlier call wrote, where something has changed since that would stand in their way. Then come the rows that
-// can never be written.
+// skipPresent passes over rows that an earlier call wrote, where something that has changed since could stand in their way.
 func (t *together) skipPresent(ctx context.Context, tx pgx.Tx) error {
 	var ids []pgtype.UUID
 	for _, r := range t.open {
-		if r.job.Unique != nil || len(r.inputs) > 0 {
+		if r.keyed() || len(r.inputs) > 0 {
 			ids = append(ids, r.id)
 		}
 	}
 	present, err := known(ctx, tx, presentSQL, ids)
 	t.drop(func(r *insertRow) (bool, error) { return present[r.id], nil })
-	t.drop(func(r *insertRow) (bool, error) { return r.barred != nil, r.barred })
 	return err
 }
 

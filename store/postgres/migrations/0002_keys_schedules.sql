@@ -17,11 +17,13 @@ ALTER TABLE jobs
 -- page, and no index hears of it. Which jobs a worker runs is in holds.
 ALTER TABLE jobs SET (fillfactor = 50);
 
--- The jobs that a worker may be running: all that it runs and some that it ran.
+-- The attempts that a worker may be running: all that it runs and some that have ended. An attempt is a job with the fence of its claim, so one that
+-- has ended can be taken out at any time later without taking out the next.
 CREATE TABLE holds (
-	worker uuid   PRIMARY KEY,
-	jobs   uuid[] NOT NULL
-) WITH (fillfactor = 20);
+	worker uuid     PRIMARY KEY,
+	jobs   uuid[]   NOT NULL,
+	fences bigint[] NOT NULL -- one for each job
+) WITH (fillfactor = 20, toast_tuple_target = 8160);
 
 -- No statement by id names finished_at, so this index cannot be taken for one of those.
 CREATE INDEX jobs_input ON jobs (input) WHERE input IS NOT NULL AND finished_at IS NULL;
