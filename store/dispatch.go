@@ -77,7 +77,7 @@ type Upkeep interface {
 // Death is how a worker process ended.
 type Death struct {
 	Crash  bool   // it died by itself, so what it ran may be why; false: it was stopped, lost with its host, or nobody knows
-	Detail string // for the history of its attempts: "exit status 2", "signal: killed", and for a quarantine its last log lines
+	Detail string // for the history of its attempts: "exit status 2: it panicked", "signal: killed"; never what the process wrote
 }
 
 // Depth is a queue's bounded count.

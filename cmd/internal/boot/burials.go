@@ -3,6 +3,7 @@ package boot
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,13 +18,39 @@ type mourner interface {
 	ended(exit supervise.Exit)
 }
 
-// death is what the ledger keeps of how a worker process ended.
+// death is what the ledger keeps of how a worker process ended, and what the owner of a job may read. A quarantine works for several tenants one after
+// the other, and its last lines may be about any of them: they are for this server's log, and of them only what kind of end they tell is kept.
 func death(exit supervise.Exit) store.Death {
 	d := store.Death{Crash: exit.Crashed(), Detail: exit.String()}
-	if exit.Tail != "" {
-		d.Detail += "\n" + exit.Tail
+	if why := lastWords(exit.Tail); why != "" {
+		d.Detail += ": " + why
 	}
 	return d
+}
+
+// lastWords says why Go gave a process up, by the headline that it writes, and never in its words.
+func lastWords(tail string) string {
+	for _, end := range []struct{ headline, phrase string }{
+		{"runtime: out of memory", "it ran out of memory"},
+		{"fatal error: runtime: out of memory", "it ran out of memory"},
+		{"fatal error: runtime: cannot allocate memory", "it ran out of memory"},
+		{"panic: ", "it panicked"},
+		{"fatal error: ", "it met a fatal error"},
+	} {
+		for line := range strings.Lines(tail) {
+			if strings.HasPrefix(line, end.headline) {
+				return end.phrase
+			}
+		}
+	}
+	return ""
+}
+
+// logTail leaves the last lines of a process that crashed where the operator finds them.
+func logTail(log *slog.Logger, exit supervise.Exit) {
+	if exit.Crashed() && exit.Tail != "" {
+		log.Warn("the last lines of a process that crashed", "process", exit.Name, "pid", exit.PID, "end", exit.String(), "lines", exit.Tail)
+	}
 }
 
 // burials tell a PostgreSQL ledger that workers of this host are dead the moment they are, and put their jobs back.
@@ -49,6 +76,7 @@ func (b *burials) ended(exit supervise.Exit) {
 	b.mu.Lock()
 	delete(b.own, exit.PID)
 	b.mu.Unlock()
+	logTail(b.log, exit)
 	b.bury(exit)
 }
 

@@ -3,8 +3,10 @@
 package boot
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -30,8 +32,13 @@ func ended(t *testing.T, script string) supervise.Exit {
 
 func TestDeath(t *testing.T) {
 	t.Parallel()
-	asked, overrun, loud := ended(t, "kill -9 $$"), ended(t, "kill -9 $$"), ended(t, "exit 2")
-	asked.Asked, overrun.Overrun, loud.Tail = true, true, "panic: too much"
+	asked, overrun := ended(t, "kill -9 $$"), ended(t, "kill -9 $$")
+	asked.Asked, overrun.Overrun = true, true
+	loud := func(tail string) supervise.Exit {
+		exit := ended(t, "exit 2")
+		exit.Tail = tail
+		return exit
+	}
 	for name, tt := range map[string]struct {
 		exit supervise.Exit
 		want store.Death
@@ -41,11 +48,50 @@ func TestDeath(t *testing.T) {
 		"done":    {ended(t, "exit 0"), store.Death{Detail: "exit status 0"}},
 		"asked":   {asked, store.Death{Detail: "signal: killed (out of memory?)"}},
 		"overrun": {overrun, store.Death{Detail: "killed, because it did not end in time"}},
-		"loud":    {loud, store.Death{Crash: true, Detail: "exit status 2\npanic: too much"}},
+		"panic":   {loud("working on ada's file\npanic: too much\n\ngoroutine 1"), store.Death{Crash: true, Detail: "exit status 2: it panicked"}},
+		"memory": {loud("fatal error: runtime: out of memory\n…\nruntime: out of memory: cannot allocate"),
+			store.Death{Crash: true, Detail: "exit status 2: it ran out of memory"}},
+		"fatal":   {loud("fatal error: concurrent map writes\n"), store.Death{Crash: true, Detail: "exit status 2: it met a fatal error"}},
+		"chatty":  {loud("a row says panic: too much"), store.Death{Crash: true, Detail: "exit status 2"}},
 		"unknown": {supervise.Exit{}, store.Death{Detail: "unknown"}},
 	} {
 		if got := death(tt.exit); got != tt.want {
 			t.Errorf("%s: %+v, want %+v", name, got, tt.want)
+		}
+	}
+}
+
+// What a process wrote last may be about any tenant: it goes to the server's log and nowhere else.
+func TestLastLinesStayInTheLog(t *testing.T) {
+	t.Parallel()
+	rig := testrig.New(t)
+	exit := ended(t, "exit 2")
+	exit.Tail = "reading invoice-of-ada.csv\npanic: bad row of ada"
+	job := holder(t, rig, exit.PID, "ours")
+	var buried, sent bytes.Buffer
+	b := newBurials(rig.Ledger, slog.New(slog.NewTextHandler(&buried, nil)))
+	b.started(exit.PID)
+	b.ended(exit)
+	attempts := rig.Job(job).Attempts
+	if len(attempts) != 1 || attempts[0].Error == nil || !strings.Contains(attempts[0].Error.Message, "it panicked") {
+		t.Fatalf("attempts = %+v, want one that says that its process panicked", attempts)
+	}
+	if strings.Contains(attempts[0].Error.Message, "ada") {
+		t.Errorf("the attempt shows what the process wrote: %q", attempts[0].Error.Message)
+	}
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer read.Close()
+	(&sender{log: slog.New(slog.NewTextHandler(&sent, nil)), to: write}).ended(exit)
+	_ = write.Close()
+	if word, err := io.ReadAll(read); err != nil || bytes.Contains(word, []byte("ada")) {
+		t.Errorf("the word to core = %s, %v", word, err)
+	}
+	for name, log := range map[string]*bytes.Buffer{"burials": &buried, "sender": &sent} {
+		if n := strings.Count(log.String(), "bad row of ada"); n != 1 {
+			t.Errorf("the log of the %s has the lines %d times, want once:\n%s", name, n, log)
 		}
 	}
 }

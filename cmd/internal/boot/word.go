@@ -37,6 +37,7 @@ type sender struct {
 func (s *sender) started(pid int) { s.send(word{PID: pid}) }
 
 func (s *sender) ended(exit supervise.Exit) {
+	logTail(s.log, exit)
 	d := death(exit)
 	s.send(word{PID: exit.PID, Ended: true, Crash: d.Crash, Detail: d.Detail})
 }
