@@ -26,6 +26,9 @@ import (
 // reunion is how long a core that was restarted waits for the workers that live on, before it takes their jobs for orphaned.
 const reunion = 10 * time.Second
 
+// straggle is how long it waits for whom it does not count on, which beats each second.
+const straggle = 1500 * time.Millisecond
+
 // core is the embedded server's one process with the stores: api, scheduler, dispatch, and the only opener of the SQLite file.
 func (p *process) core(ctx context.Context) error {
 	e, err := p.openEmbedded(ctx)
@@ -215,8 +218,8 @@ func (e *embeddedStores) takeOver(ctx context.Context) error {
 	return err
 }
 
-// reunite waits until as many workers have registered as there should be, the supervisor's replacements for dead ones among them, but not for ever.
-// Whoever is missing then is gone.
+// reunite waits until as many workers have registered as there should be, the supervisor's replacements for dead ones among them, but not for ever;
+// and then for one more beat, since nobody knows whether there is a quarantine. Whoever is missing then is gone.
 func (e *embeddedStores) reunite(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, reunion)
 	defer cancel()
@@ -236,8 +239,12 @@ func (e *embeddedStores) reunite(ctx context.Context) {
 			}
 		}
 		if live >= e.process.config.Workers {
-			return
+			break
 		}
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(straggle):
 	}
 }
 
