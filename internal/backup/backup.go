@@ -36,7 +36,13 @@ type Summary struct {
 	LedgerSHA256 string   `json:"ledger_sha256"`
 	Blobs        int      `json:"blobs"`
 	Bytes        int64    `json:"bytes"`             // of all blobs
-	Missing      []string `json:"missing,omitempty"` // keys that the ledger refers to and the store had lost; at most maxMissing are named
+	Missing      []string `json:"missing,omitempty"` // keys that the ledger refers to and the store had lost or damaged; at most maxMissing are named
+}
+
+func (s *Summary) miss(key string) {
+	if len(s.Missing) < maxMissing {
+		s.Missing = append(s.Missing, key)
+	}
 }
 
 const maxMissing = 100

@@ -189,6 +189,28 @@ func TestRestoreOnlyIntoEmptyDirectory(t *testing.T) {
 	}
 }
 
+// A blob that is not as long as its header would promise must not make the whole stream useless.
+func TestBlobOfAnotherSizeIsNamed(t *testing.T) {
+	t.Parallel()
+	for name, size := range map[string]int64{"shorter": 3, "empty": 0, "longer": 30} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t, "kept", "damaged")
+			files, err := filepath.Glob(filepath.Join(s.dir, "blobs", "*", s.files[1].SHA256+".*"))
+			if err != nil || len(files) != 1 {
+				t.Fatalf("files of the blob = %q, %v", files, err)
+			}
+			if err := errors.Join(os.Chmod(files[0], 0o600), os.Truncate(files[0], size)); err != nil {
+				t.Fatal(err)
+			}
+			_, sum, err := target(filepath.Join(t.TempDir(), "new")).Restore(t.Context(), bytes.NewReader(s.stream(t)))
+			if err != nil || sum.Blobs != 1 || !slices.Equal(sum.Missing, []string{s.files[1].Blob}) {
+				t.Errorf("Restore = %+v, %v, want the damaged blob named", sum, err)
+			}
+		})
+	}
+}
+
 func TestLostBlobIsNamed(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, "kept", "lost")

@@ -82,22 +82,32 @@ func (s *Source) Write(ctx context.Context, w io.Writer) (Summary, error) {
 	return sum, errors.Join(t.note(completeName, sum), t.tar.Close())
 }
 
-// blob copies one blob. One that the store has lost is named and left out: the rest is worth keeping.
+// blob copies one blob. One that the store has lost, or that has not the size that the ledger says, is named and left out: the rest is worth keeping.
 func (s *Source) blob(ctx context.Context, t *stream, sum *Summary, key string, size int64) error {
-	if err := ctx.Err(); err != nil {
-		return err
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
 	r, err := s.Blobs.Open(ctx, key)
 	if errors.Is(err, blob.ErrNotFound) {
-		if len(sum.Missing) < maxMissing {
-			sum.Missing = append(sum.Missing, key)
-		}
+		sum.miss(key)
 		return nil
 	}
 	if err != nil {
 		return err
 	}
 	defer r.Close()
+	// Before its header is written, which promises the size.
+	has, err := r.Seek(0, io.SeekEnd)
+	if err == nil && has != size {
+		sum.miss(key)
+		return nil
+	}
+	if err == nil {
+		_, err = r.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		return fmt.Errorf("blob %s: %w", key, err)
+	}
 	if err := t.entry(blobsPrefix+key, size, r); err != nil {
 		return fmt.Errorf("blob %s: %w", key, err)
 	}
