@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -220,6 +221,47 @@ func TestLostBlobIsNamed(t *testing.T) {
 	_, sum, err := target(filepath.Join(t.TempDir(), "new")).Restore(t.Context(), bytes.NewReader(s.stream(t)))
 	if err != nil || sum.Blobs != 1 || len(sum.Missing) != 1 || sum.Missing[0] != s.files[1].Blob {
 		t.Errorf("Restore = %+v, %v, want the lost blob named", sum, err)
+	}
+}
+
+// hurried ends the backup's time with the first bytes of the ledger's copy, as a reader that takes hours does.
+type hurried struct {
+	n       atomic.Int64
+	expired <-chan struct{} // the limit
+}
+
+func (h *hurried) Write(p []byte) (int, error) {
+	if h.n.Add(int64(len(p))) > 2<<10 {
+		<-h.expired
+	}
+	return len(p), nil
+}
+
+// known is a store whose id is known, however late it is.
+type known struct{ *disk.Store }
+
+func (k known) ID(ctx context.Context) (string, error) { return k.Store.ID(context.WithoutCancel(ctx)) }
+
+func TestSlowReaderHoldsTheCollectorForALimitedTime(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, "one", "two")
+	source := s.source(t)
+	source.Limit = 300 * time.Millisecond
+	source.Blobs = known{s.blobs}
+	w := &hurried{}
+	source.Copy = func(ctx context.Context, path string) error {
+		w.expired = ctx.Done()
+		return s.ledger.Backup(context.WithoutCancel(ctx), path)
+	}
+	_, err := source.Write(t.Context(), w)
+	if err == nil || !strings.Contains(err.Error(), "took longer than it may") {
+		t.Errorf("Write = %v, want that it took too long", err)
+	}
+	if n := w.n.Load(); n > 64<<10 {
+		t.Errorf("%d bytes were written, want the beginning", n)
+	}
+	if s.held.Load() != 0 {
+		t.Error("the collector is held although the time is over")
 	}
 }
 

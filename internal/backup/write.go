@@ -2,6 +2,7 @@ package backup
 
 import (
 	"archive/tar"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -45,11 +46,36 @@ type Source struct {
 	Blobs   blob.Store
 	Scratch string // directory for the ledger's copy; on the same disk as the ledger
 	Version string
+	// Limit is how long a backup may take in all, since nothing is collected meanwhile and whoever reads may be slow. 0: 6 h.
+	Limit time.Duration
+}
+
+// errTooLong ends a backup whose limit has passed.
+var errTooLong = errors.New("the backup took longer than it may; it must be read faster")
+
+// hasty fails once its context has ended. A write that is on its way is bounded by whoever made the writer.
+type hasty struct {
+	ctx context.Context
+	io.Writer
+}
+
+func (h hasty) Write(p []byte) (int, error) {
+	if h.ctx.Err() != nil {
+		return 0, context.Cause(h.ctx)
+	}
+	return h.Writer.Write(p)
 }
 
 // Write streams the whole state. It begins to write only once the copy of the ledger stands; an error after that leaves a stream that Restore
 // refuses as cut.
-func (s *Source) Write(ctx context.Context, w io.Writer) (Summary, error) {
+func (s *Source) Write(ctx context.Context, w io.Writer) (sum Summary, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, cmp.Or(s.Limit, 6*time.Hour), errTooLong)
+	defer cancel()
+	defer func() {
+		if err != nil && errors.Is(context.Cause(ctx), errTooLong) {
+			err = errTooLong // whatever met it
+		}
+	}()
 	release, err := s.Hold(ctx)
 	if err != nil {
 		return Summary{}, fmt.Errorf("hold the collector: %w", err)
@@ -68,11 +94,10 @@ func (s *Source) Write(ctx context.Context, w io.Writer) (Summary, error) {
 	if err != nil {
 		return Summary{}, err
 	}
-	t := &stream{tar: tar.NewWriter(w), now: time.Now().UTC().Truncate(time.Second)}
+	t := &stream{tar: tar.NewWriter(hasty{ctx, w}), now: time.Now().UTC().Truncate(time.Second)}
 	if err := t.note(manifestName, Manifest{Format: format, Version: s.Version, CreatedAt: t.now, BlobStore: id}); err != nil {
 		return Summary{}, err
 	}
-	var sum Summary
 	if sum.LedgerSHA256, err = t.ledger(copied); err != nil {
 		return sum, err
 	}
