@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -56,10 +57,10 @@ func asRefusal(err error) error {
 }
 
 // findRefused writes ever smaller parts of the rows until it has each one that the database does not take, and leaves nothing behind.
-func (l *Ledger) findRefused(ctx context.Context, rows []*insertRow) (refused refusal, err error) {
+func (l *Ledger) findRefused(ctx context.Context, limit time.Duration, rows []*insertRow) (refused refusal, err error) {
 	rows = slices.DeleteFunc(slices.Clone(rows), func(r *insertRow) bool { return r.barred != nil })
 	sortRows(rows)
-	err = again(ctx, "insert jobs", func(ctx context.Context) error {
+	err = againWithin(ctx, limit, "insert jobs", func(ctx context.Context) error {
 		refused = refusal{}
 		tx, err := l.pool.Begin(ctx)
 		if err != nil {
@@ -104,7 +105,7 @@ func (l *Ledger) InsertBatch(ctx context.Context, tenant string, key *store.Idem
 	errs, before := make([]error, len(jobs)), make([]error, len(jobs))
 	rows := newInsertRows(jobs, before)
 	if key == nil {
-		err := l.insertTogether(ctx, "insert batch", rows, steps{})
+		err := l.insertTogether(ctx, "insert batch", rows, steps{limit: batchLimit})
 		copy(errs, before)
 		return errs, err
 	}
@@ -113,6 +114,7 @@ func (l *Ledger) InsertBatch(ctx context.Context, tenant string, key *store.Idem
 		mine.owner = rows[0].id
 	}
 	err := l.insertTogether(ctx, "insert batch", rows, steps{
+		limit: batchLimit,
 		before: func(ctx context.Context, tx pgx.Tx) error {
 			used, err := takeKeys(ctx, tx, []idempotencyRow{mine})
 			if err != nil {

@@ -1,14 +1,19 @@
 package postgres_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/internal/testenv"
 	"github.com/millrace/millrace/store"
+	"github.com/millrace/millrace/store/postgres"
 )
 
 // TestBatchUnderUsedKeyThatCannotLook: a batch whose key was used, and which cannot find out by whom, was not accepted: nobody may be told that
@@ -44,5 +49,50 @@ func TestBatchesWithoutJobs(t *testing.T) {
 		case i == 1 && (!ok || replayed.Hash != "one" || string(replayed.Answer) != "one"):
 			t.Errorf("the second request under the key = %v, want it to hear of the first", err)
 		}
+	}
+}
+
+// limits notes how long each statement may take at most.
+type limits struct {
+	mu    sync.Mutex
+	least time.Duration
+}
+
+func (l *limits) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+	left := time.Duration(0)
+	if end, ok := ctx.Deadline(); ok {
+		left = time.Until(end)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.least = min(cmp.Or(l.least, left), left)
+	return ctx
+}
+
+func (*limits) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+// TestBatchHasAMinute: ten thousand rows on a busy disk may take longer than any other write.
+func TestBatchHasAMinute(t *testing.T) {
+	t.Parallel()
+	dsn := testenv.Postgres(t)
+	open(t, dsn) // which brings the schema
+	for name, key := range map[string]*store.Idempotency{"without a key": nil, "under a key": {Key: "k", Hash: "h"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			seen := &limits{}
+			l, err := postgres.OpenTraced(t.Context(), dsn, seen)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			_, err = l.InsertBatch(t.Context(), millrace.DefaultTenant, key, []store.NewJob{{Job: newJob()}}, func([]error) []byte { return nil })
+			if err != nil {
+				t.Fatal(err)
+			}
+			// Halfway between the limit of a write and that of a batch: no machine is so slow.
+			if seen.least < 45*time.Second || seen.least > time.Minute {
+				t.Errorf("a statement of the batch may take %v, want about a minute", seen.least)
+			}
+		})
 	}
 }

@@ -35,7 +35,7 @@ func sessionSettings() map[string]string {
 		"jit":               "off",
 		// A process that is stopped in the middle of a transaction must not hold its rows for ever.
 		"idle_in_transaction_session_timeout": "15s",
-		// For statements whose caller is gone without a word; who waits ends sooner, by readLimit and writeLimit.
+		// For statements whose caller is gone without a word; who waits ends sooner, by readLimit, writeLimit and batchLimit.
 		"statement_timeout": "60s",
 		"lock_timeout":      "20s",
 	}

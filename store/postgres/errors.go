@@ -60,6 +60,7 @@ var errMoved = errors.New("the ledger has changed meanwhile")
 const (
 	readLimit  = 10 * time.Second
 	writeLimit = 30 * time.Second
+	batchLimit = time.Minute // of InsertBatch, whose ten thousand rows take their time on a busy disk
 )
 
 // reading bounds a read.
@@ -75,8 +76,13 @@ func within(ctx context.Context, limit time.Duration, run func(context.Context) 
 
 // again runs a transaction until it meets no deadlock. Those are rolled back as a whole, and so is what never reached the server.
 func again(ctx context.Context, op string, run func(context.Context) error) error {
+	return againWithin(ctx, writeLimit, op, run)
+}
+
+// againWithin is again with a limit of each try's own.
+func againWithin(ctx context.Context, limit time.Duration, op string, run func(context.Context) error) error {
 	for try := 1; ; try++ {
-		err := within(ctx, writeLimit, run)
+		err := within(ctx, limit, run)
 		c := code(err)
 		passing := c == serializationFailure || c == deadlockDetected || errors.Is(err, errMoved) || pgconn.SafeToRetry(err)
 		if err == nil || try == tries || !passing || ctx.Err() != nil {

@@ -1,6 +1,10 @@
 package postgres
 
 import (
+	"context"
+	"log/slog"
+
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/millrace/millrace"
@@ -9,6 +13,17 @@ import (
 
 // Pool is for tests that look at the ledger's own sessions.
 func (l *Ledger) Pool() *pgxpool.Pool { return l.pool }
+
+// OpenTraced is a ledger on a database whose schema stands, with a tracer of its statements.
+func OpenTraced(ctx context.Context, dsn string, tracer pgx.QueryTracer) (*Ledger, error) {
+	conf, err := poolConfig(Config{DSN: dsn, MaxConns: 2})
+	if err != nil {
+		return nil, err
+	}
+	conf.ConnConfig.Tracer = tracer
+	pool, err := pgxpool.NewWithConfig(ctx, conf)
+	return &Ledger{pool: pool, log: slog.New(slog.DiscardHandler)}, err
+}
 
 // Clean and ParseID are what fuzz targets call.
 func Clean(s string) string { return clean(s) }

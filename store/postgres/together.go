@@ -1,10 +1,12 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -12,9 +14,10 @@ import (
 	"github.com/millrace/millrace/store"
 )
 
-// steps are what else belongs to the transaction of a group of jobs. Either may be nil; an error of theirs rolls everything back.
+// steps are what else belongs to the transaction of a group of jobs. Either function may be nil; an error of theirs rolls everything back.
 type steps struct {
 	before, after func(context.Context, pgx.Tx) error
+	limit         time.Duration // of each try; 0: writeLimit
 }
 
 // together is a group of jobs on its way into the ledger in one transaction, in which other requests may stand in a row's way.
@@ -33,7 +36,7 @@ type together struct {
 // and everything is done again without it: what stood behind it may take its place.
 func (l *Ledger) insertTogether(ctx context.Context, op string, rows []*insertRow, s steps) error {
 	for {
-		err := again(ctx, op, func(ctx context.Context) error {
+		err := againWithin(ctx, cmp.Or(s.limit, writeLimit), op, func(ctx context.Context) error {
 			return pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
 				if s.before != nil {
 					if err := s.before(ctx, tx); err != nil {
@@ -52,7 +55,7 @@ func (l *Ledger) insertTogether(ctx context.Context, op string, rows []*insertRo
 			return err
 		}
 		if len(refused) == 0 {
-			if refused, err = l.findRefused(ctx, rows); err != nil {
+			if refused, err = l.findRefused(ctx, cmp.Or(s.limit, writeLimit), rows); err != nil {
 				return err
 			}
 		}
