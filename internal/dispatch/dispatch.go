@@ -36,7 +36,6 @@ type Queue interface {
 	Depths(ctx context.Context) (map[string]int, error)
 	Lock(ctx context.Context, key string, ttl time.Duration) (bool, error)
 	Pause(ctx context.Context, queue string, paused bool) error
-	Paused(ctx context.Context) ([]string, error)
 }
 
 // Signals tell other processes what happened. They are hints: whoever misses one reads the ledger.
@@ -88,8 +87,6 @@ type Dispatcher struct {
 	ledger  *outage
 	refills *outage
 	backlog backlog
-
-	followed time.Time // when Refill last compared the queues' pauses with the ledger's
 }
 
 // New makes a Dispatcher.

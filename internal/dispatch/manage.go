@@ -41,7 +41,7 @@ func (d *Dispatcher) Retry(ctx context.Context, tenant, id string, key *Key) (*m
 }
 
 // PauseQueue stops the handing out of a queue's jobs, or lets it go on. It holds when this returns: the ledger refuses claims. That the queue itself
-// hands nothing out is an economy.
+// hands nothing out is an economy, which the leader sees to where this call can not.
 func (d *Dispatcher) PauseQueue(ctx context.Context, name string, paused bool) error {
 	if err := d.Ledger.PauseQueue(ctx, name, paused); err != nil {
 		return err

@@ -2,18 +2,15 @@ package dispatch
 
 import (
 	"context"
-	"slices"
 	"time"
 
-	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/internal/queue"
 	"github.com/millrace/millrace/store"
 )
 
 const (
 	refillEvery = 250 * time.Millisecond
-	refillPage  = 500 // jobs per trip
-	followEvery = 2 * time.Second
+	refillPage  = 500         // jobs per trip
 	lookEvery   = time.Second // how old the window of a process may be that does not refill
 	refillLock  = "millrace:refill"
 	maxPause    = 5 * time.Second
@@ -57,9 +54,6 @@ func (d *Dispatcher) refill(ctx context.Context) error {
 	if !mine {
 		return nil // another process fills; this one only has to know whether there is room for what it takes in
 	}
-	if err := d.followPauses(ctx); err != nil {
-		return err
-	}
 	for len(room) > 0 {
 		page := make(map[string]int, len(room))
 		for name, n := range room {
@@ -76,30 +70,6 @@ func (d *Dispatcher) refill(ctx context.Context) error {
 			}
 		}
 	}
-	return nil
-}
-
-// followPauses makes the queues hand out what the ledger says, where the hint of PauseQueue was lost.
-func (d *Dispatcher) followPauses(ctx context.Context) error {
-	if time.Since(d.followed) < followEvery {
-		return nil
-	}
-	should, err := d.Ledger.PausedQueues(ctx)
-	if err != nil {
-		return err
-	}
-	are, err := d.Queue.Paused(ctx)
-	if err != nil {
-		return err
-	}
-	for _, name := range millrace.Queues() {
-		if paused := slices.Contains(should, name); paused != slices.Contains(are, name) {
-			if err := d.Queue.Pause(ctx, name, paused); err != nil {
-				return err
-			}
-		}
-	}
-	d.followed = time.Now()
 	return nil
 }
 
