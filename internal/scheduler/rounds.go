@@ -3,10 +3,8 @@ package scheduler
 import (
 	"context"
 	"slices"
-	"time"
 
 	"github.com/millrace/millrace"
-	"github.com/millrace/millrace/store"
 )
 
 // pulse is what the queue said the last time.
@@ -98,56 +96,4 @@ func (l *Leader) failOverdue(ctx context.Context) error {
 		l.Log.Info("jobs whose deadline passed before they were done have failed", "jobs", n)
 	}
 	return err
-}
-
-// sweepActive finds deliveries whose worker died between taking them and claiming the job. The queue calls them active and refuses another copy
-// of the same name, so the job gets a new fence.
-func (l *Leader) sweepActive(ctx context.Context) error {
-	active, err := l.Queue.Active(ctx)
-	if err != nil {
-		return err
-	}
-	now := time.Now()
-	seen := make(map[store.Delivery]time.Time, len(active))
-	var old []store.Delivery
-	for _, t := range active {
-		d := store.Delivery{Job: t.Job, Fence: t.Fence}
-		since, ok := l.active[d]
-		if !ok {
-			since = now
-		}
-		seen[d] = since
-		if now.Sub(since) >= l.Unclaimed {
-			old = append(old, d)
-		}
-	}
-	l.active = seen
-	return l.resend(ctx, old)
-}
-
-// sweepArchived finds deliveries that the queue has given up although their jobs are not done: no worker that took them knew the type, or somebody
-// archived them on the dashboard. The archive, too, refuses another copy of the same name.
-func (l *Leader) sweepArchived(ctx context.Context) error {
-	archived, err := l.Queue.Archived(ctx)
-	if err != nil {
-		return err
-	}
-	deliveries := make([]store.Delivery, 0, len(archived))
-	for _, t := range archived {
-		deliveries = append(deliveries, store.Delivery{Job: t.Job, Fence: t.Fence})
-	}
-	return l.resend(ctx, deliveries)
-}
-
-// resend gives those of the deliveries that nobody claimed another fence.
-func (l *Leader) resend(ctx context.Context, deliveries []store.Delivery) error {
-	if len(deliveries) == 0 {
-		return nil
-	}
-	unclaimed, err := l.Ledger.Unclaimed(ctx, deliveries)
-	if err != nil || len(unclaimed) == 0 {
-		return err
-	}
-	l.Log.Warn("deliveries that nobody claimed are sent again", "jobs", len(unclaimed))
-	return l.Ledger.Refence(ctx, unclaimed)
 }

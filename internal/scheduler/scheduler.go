@@ -62,7 +62,7 @@ type Config struct {
 	// CancelGrace is how long a running attempt may take to follow a cancel before the job is taken away from it. 0: 10 s.
 	CancelGrace time.Duration
 	// Unclaimed is how long a delivery may be in somebody's hands before the ledger is asked whether anybody claimed it. 0: 2 s,
-	// so that with the looks before and after it what a killed process held is sent again within five.
+	// so that with the looks before and after it what a killed process held is sent again within five. It is longer while the ledger answers slowly.
 	Unclaimed time.Duration
 	// Archive is how many final failures each queue keeps on its dashboard. 0: 1,000.
 	Archive int
@@ -96,7 +96,9 @@ type Leader struct {
 	pulse    pulse
 	doubtful bool // the queue may have lost something, and the ledger does not know yet
 
-	active map[store.Delivery]time.Time // deliveries the queue calls active, since when; quick's
+	// These belong to the goroutine of quick.
+	active map[store.Delivery]time.Time // deliveries the queue calls active, since when
+	lag    time.Duration                // how long the ledger takes to answer of late
 }
 
 // round is one duty and how often it is done.
@@ -179,7 +181,7 @@ func (l *Leader) Run(ctx context.Context) error {
 func (l *Leader) lead(ctx context.Context, since time.Time) {
 	l.Log.Debug("leading")
 	// While nobody led, Redis may have lost anything unseen.
-	l.pulse, l.doubtful, l.active = pulse{}, true, nil
+	l.pulse, l.doubtful, l.active, l.lag = pulse{}, true, nil, 0
 	l.extend(since)
 	leading, stop := context.WithCancel(ctx)
 	defer stop()
