@@ -44,7 +44,7 @@ var edits = map[Rule][]edit{
 	SentAgain:   {{"json_set(attempts", "sent_gen    = 0,", ""}},
 	Refence:     {{"UPDATE jobs SET fence = fence + 1, sent_gen = 0, due_at = ?3", "WHERE", "WHERE 0 AND"}},
 	Rescue:      {{"FROM jobs j INDEXED BY jobs_owner LEFT JOIN workers", "WHERE", "WHERE 0 AND"}},
-	Collect:     {{"UPDATE blobs SET state = 'dying'", " AND NOT EXISTS (SELECT 1 FROM files WHERE blob = key)", ""}, {"UPDATE blobs SET loose = 0", "loose = 1", "0"}},
+	Collect:     {{"UPDATE blobs SET state = 'dying'", " AND NOT EXISTS (SELECT 1 FROM files WHERE blob = key)", ""}, {"UPDATE blobs SET loose = 0", "LIMIT ?2", "LIMIT 0 * ?2"}},
 	TakeLive:    {{"UPDATE blobs SET touched_at", " AND state = 'live'", ""}},
 	KeepInputs:  {{"INTO job_files", "INSERT INTO job_files (job, file) VALUES (?, ?)", "SELECT ?1, ?2 WHERE 0"}},
 	Webhook:     {{"INSERT INTO webhook_deliveries", "VALUES (?, ?, ?, ?, ?, ?, ?)", "SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE ?5 <> 'canceled'"}},

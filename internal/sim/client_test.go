@@ -26,6 +26,7 @@ const patience = 10 * time.Second // of a client that waits for an answer
 // ask makes a request of some api that lives. The request goes on when its client has gone; a dead api answers nobody.
 func (w *world) ask(d dice, do func(context.Context, *dispatch.Dispatcher) (*millrace.Job, error)) answer {
 	first := d.IntN(2)
+	lost := !w.healed() && d.chance(0.06)
 	for i := range 2 {
 		s := w.slot([]string{"api-1", "api-2"}[(first+i)%2])
 		p := s.process()
@@ -49,6 +50,10 @@ func (w *world) ask(d dice, do func(context.Context, *dispatch.Dispatcher) (*mil
 		defer t.Stop()
 		select {
 		case a := <-heard:
+			if lost {
+				w.strike("answer to a client lost")
+				return answer{err: errCut, unknown: true}
+			}
 			return a
 		case <-p.gone:
 		case <-t.C:

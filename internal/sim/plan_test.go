@@ -97,7 +97,7 @@ func newPlan(seed uint64) plan {
 	p.weather = weather{before: 0.01, after: 0.02, ghost: 0.01, delay: 0.02}.times(storm)
 	p.network = weather{before: 0.002, delay: 0.01}.times(storm)
 	if d.chance(0.25) {
-		p.disk = weather{before: 0.05, after: 0.03, delay: 0.05}.times(storm)
+		p.disk = weather{before: 0.05, after: 0.03, delay: 0.05}.times(max(1, storm))
 	}
 	for i := 6 + d.IntN(14); i > 0; i-- {
 		d := throw(seed, "job", i)
@@ -168,10 +168,10 @@ func newRequest(d dice, i int, span time.Duration) request {
 		r.deadline = d.between(300*time.Millisecond, 5*time.Second)
 	}
 	r.keyed = d.chance(0.6)
-	if d.chance(0.3) {
+	if d.chance(0.4) {
 		r.unique = &millrace.Unique{Key: "mill-" + strconv.Itoa(d.IntN(2))}
-		if d.chance(0.3) {
-			r.unique.TTL = d.between(time.Second, 5*time.Second).Truncate(time.Millisecond)
+		if d.chance(0.4) {
+			r.unique.TTL = time.Second // the least that the dispatcher takes
 		}
 	}
 	if d.chance(0.4) {

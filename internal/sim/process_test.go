@@ -167,6 +167,9 @@ func (p *process) decide(op string) verdict {
 		w = p.world.plan.network
 	} else if op == "blob.open" || op == "blob.commit" || op == "blob.remove" {
 		w = p.world.plan.disk
+		if op == "blob.remove" {
+			w = w.times(3) // there are few, and what a failed one leaves dying is of interest
+		}
 	}
 	switch u := d.Float64(); {
 	case u < w.before:
@@ -175,8 +178,8 @@ func (p *process) decide(op string) verdict {
 		v.fault = faultAfter
 	case u < w.before+w.after+w.ghost:
 		v.fault, v.late = faultGhost, d.between(time.Millisecond, 3*time.Second)
-		if strings.HasPrefix(op, "insert") || op == "createfile" || op == "retry" {
-			// Not what the stores do: a late insert could follow the refusal of its own repetition.
+		if strings.HasPrefix(op, "insert") || op == "createfile" || op == "retry" || op == "pausequeue" {
+			// What comes late could follow the refusal of its own repetition, or undo what came after it: nobody could tell that from a mistake.
 			v.fault = faultAfter
 		}
 	case u < w.before+w.after+w.ghost+w.delay:

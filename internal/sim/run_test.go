@@ -75,7 +75,7 @@ func (w *world) run(ctx context.Context) error {
 	}
 	if w.plan.clear {
 		w.leap(2 * time.Hour)
-		time.Sleep(70 * time.Second) // every duty of the leader has its turn
+		time.Sleep(100 * time.Second) // every duty of the leader has its turn
 	}
 	w.shutDown()
 	if err := w.watch.ends(ctx); err != nil {

@@ -232,13 +232,17 @@ func newWorld(r *rig, seed uint64, traced bool) (*world, error) {
 	return w, w.upload()
 }
 
-// upload writes the files that jobs work on. Others came hours ago and expire while the jobs run: what they let go of is collected at once, and has
-// the bytes that the jobs' outputs have.
+// upload writes the files that jobs work on. Others came hours ago and have the bytes that the jobs' outputs have: some expire at the beginning, so that
+// their bytes are collected while jobs write the same ones, the others when the clean-up has its turn, while outputs still share them.
 func (w *world) upload() error {
 	d := w.dice("files")
 	const ago = 2 * time.Hour
 	for i := range outputs {
-		if _, err := w.uploadOne(outputBytes(i+1), ago+d.between(0, 6*time.Second)); err != nil {
+		keep := d.between(-3*time.Second, 6*time.Second)
+		if i >= outputs/2 {
+			keep = d.between(2*time.Minute, 100*time.Minute)
+		}
+		if _, err := w.uploadOne(outputBytes(i+1), ago+keep); err != nil {
 			return err
 		}
 	}
