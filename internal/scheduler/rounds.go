@@ -37,15 +37,6 @@ func (l *Leader) watchPulse(ctx context.Context) error {
 	return l.Queue.Register(ctx)
 }
 
-// doubt makes everything unfinished owed again. What is in the queue already refuses the second copy.
-func (l *Leader) doubt(ctx context.Context) error {
-	gen, err := l.Ledger.Generation(ctx)
-	if err != nil {
-		return err
-	}
-	return l.Ledger.NewGeneration(ctx, gen)
-}
-
 func (l *Leader) bury(ctx context.Context) error {
 	n, err := l.Ledger.BurySilent(ctx, l.Silence)
 	if n > 0 {

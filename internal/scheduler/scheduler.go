@@ -95,6 +95,9 @@ type Leader struct {
 	// These belong to the goroutine of watch.
 	pulse    pulse
 	doubtful bool // the queue may have lost something, and the ledger does not know yet
+	// generation is the ledger's as this leader has seen or raised it last, 0 before that; resumed is when another raised it, zero if that is settled.
+	generation int64
+	resumed    time.Time
 
 	// These belong to the goroutine of quick.
 	active map[store.Delivery]time.Time // deliveries the queue calls active, since when
@@ -136,6 +139,7 @@ func (l *Leader) planRounds() {
 	l.watch = []round{
 		{name: "watch the queue's memory", every: roundEvery, do: l.watchPulse},
 		{name: "pause queues", every: roundEvery, do: l.followPauses},
+		{name: "follow resumed queues", every: roundEvery, do: l.followResumes},
 		{name: "register the queues", every: 5 * time.Second, do: l.Queue.Register},
 		{name: "doubt the queue", every: 10 * time.Minute, do: l.doubt, next: later},
 	}
@@ -182,6 +186,7 @@ func (l *Leader) lead(ctx context.Context, since time.Time) {
 	l.Log.Debug("leading")
 	// While nobody led, Redis may have lost anything unseen.
 	l.pulse, l.doubtful, l.active, l.lag = pulse{}, true, nil, 0
+	l.generation, l.resumed = 0, time.Time{}
 	l.extend(since)
 	leading, stop := context.WithCancel(ctx)
 	defer stop()
