@@ -34,6 +34,7 @@ type job struct {
 	Outputs     []output        `json:"outputs"`
 	Cached      bool            `json:"cached"`
 	Progress    json.RawMessage `json:"progress"`
+	CreatedAt   time.Time       `json:"created_at"`
 	FinishedAt  *time.Time      `json:"finished_at"`
 	MaxAttempts int             `json:"max_attempts"`
 }
