@@ -22,7 +22,6 @@ type process struct {
 
 	stop   context.CancelFunc // SIGTERM
 	exited chan struct{}      // closed when it is dead or has ended
-	asked  bool               // it was told to end
 
 	mu     sync.Mutex // guards what follows
 	dead   bool

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -197,13 +196,6 @@ func (s *dispatchServer) restore() {
 			db.SetTTL(k.key, k.ttl)
 		}
 	}
-}
-
-// keys lists what Redis holds, for the report of a failure.
-func (s *dispatchServer) keys() []string {
-	keys := s.mini.DB(0).Keys()
-	slices.Sort(keys)
-	return keys
 }
 
 // mute is where the Redis client writes of failed dials.

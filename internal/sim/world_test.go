@@ -45,7 +45,6 @@ type world struct {
 	held    map[string]holding // by slot and token
 	calls   map[string]int     // handlers called, by token
 	wrong   []string
-	serial  int
 	drained time.Duration // the longest drain
 }
 
