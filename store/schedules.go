@@ -17,12 +17,22 @@ type Schedules interface {
 	ListSchedules(ctx context.Context, tenant, after string, limit int) ([]millrace.Schedule, error)
 	// DeleteSchedule removes one, or answers ErrNotFound. Its jobs stay.
 	DeleteSchedule(ctx context.Context, tenant, name string) error
-	// DueSchedules lists schedules of all tenants that are not paused and whose NextRunAt has come, longest due first, with the ledger's time.
-	DueSchedules(ctx context.Context, limit int) (due []millrace.Schedule, now time.Time, err error)
+	// DueSchedules lists schedules of all tenants that are not paused and whose NextRunAt has come, longest due first, with the ledger's time: those
+	// behind after, which is the zero value for the first page and DueAt of the last schedule for the next.
+	DueSchedules(ctx context.Context, after Due, limit int) (due []millrace.Schedule, now time.Time, err error)
 	// Tick inserts the jobs of due ticks and moves the schedule on, in one transaction, if the schedule is still at t.Version and t.From; else
 	// nothing is written and moved is false. errs has one entry per job, as Insert has; a refused job does not keep the schedule from moving on.
 	Tick(ctx context.Context, t Tick) (errs []error, moved bool, err error)
 }
+
+// Due is a place in the order of due schedules: by time, tenant and name.
+type Due struct {
+	At           time.Time
+	Tenant, Name string
+}
+
+// DueAt is where a schedule stands in that order.
+func DueAt(s millrace.Schedule) Due { return Due{s.NextRunAt, s.Tenant, s.Name} }
 
 // Tick is one step of a schedule.
 type Tick struct {

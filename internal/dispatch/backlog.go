@@ -36,14 +36,15 @@ func (d *Dispatcher) Room() error {
 // accepted notes jobs that this process has put into the ledger.
 func (b *backlog) accepted(n int) { b.waiting.Add(int64(n)) }
 
-// countBacklog counts again and again until ctx ends. While the ledger does not answer, the last count stands.
-func (d *Dispatcher) countBacklog(ctx context.Context) {
+// Count counts the backlog for Room again and again until ctx ends, as Run does; it is for processes that take no jobs in themselves. While the ledger
+// does not answer, the last count stands.
+func (d *Dispatcher) Count(ctx context.Context) error {
 	for wait := time.Duration(0); ; {
 		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			return
+			return nil
 		case <-timer.C:
 		}
 		began := time.Now()

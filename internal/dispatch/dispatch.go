@@ -121,7 +121,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	sent, counted := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(counted)
-		d.countBacklog(ctx)
+		_ = d.Count(ctx) // it only ends with ctx
 	}()
 	sendCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()

@@ -27,7 +27,7 @@ import (
 type Ledger interface {
 	store.Dispatch
 	store.Upkeep
-	DueSchedules(ctx context.Context, limit int) (due []millrace.Schedule, now time.Time, err error)
+	DueSchedules(ctx context.Context, after store.Due, limit int) (due []millrace.Schedule, now time.Time, err error)
 	Tick(ctx context.Context, t store.Tick) (errs []error, moved bool, err error)
 	PausedQueues(ctx context.Context) ([]string, error)
 }
@@ -98,6 +98,8 @@ type Leader struct {
 	// generation is the ledger's as this leader has seen or raised it last, 0 before that; resumed is when another raised it, zero if that is settled.
 	generation int64
 	resumed    time.Time
+
+	turn store.Due // the last schedule that has had its turn, where a round ended before the last that is due; due's
 
 	// These belong to the goroutine of quick.
 	active map[store.Delivery]time.Time // deliveries the queue calls active, since when
@@ -186,7 +188,7 @@ func (l *Leader) lead(ctx context.Context, since time.Time) {
 	l.Log.Debug("leading")
 	// While nobody led, Redis may have lost anything unseen.
 	l.pulse, l.doubtful, l.active, l.lag = pulse{}, true, nil, 0
-	l.generation, l.resumed = 0, time.Time{}
+	l.generation, l.resumed, l.turn = 0, time.Time{}, store.Due{}
 	l.extend(since)
 	leading, stop := context.WithCancel(ctx)
 	defer stop()

@@ -16,45 +16,54 @@ import (
 type Jobs interface {
 	// Prepare makes the row of a job from its JSON and writes nothing. A refusal is a millrace.Error; anything else passes.
 	Prepare(ctx context.Context, tenant string, raw json.RawMessage) (store.NewJob, error)
+	// Room refuses while so many jobs wait that no more should come.
+	Room() error
 }
 
 const (
 	schedulePage = 100
-	maxPages     = 20               // of one round, so that others get their turn
-	maxTicks     = 1000             // of one schedule in one round; the rest follows in the next
+	maxPages     = 20               // of one round; the next goes on from there
+	maxTicks     = 100              // of one schedule in one round, so that the others get their turn; the rest follows in the next
 	maxTickBytes = 8 << 20          // of their jobs together, which are one transaction
 	lateTick     = 60 * time.Second // CatchUpNone skips what is older
 )
 
 // runSchedules runs what is due. All that it does to a schedule is one transaction, guarded by the schedule's version and the tick it stood at: two
 // leaders, or one whose answer was lost, run each tick once.
+//
+// A round goes through all that are due, page by page: neither one that fails nor one with much to catch up with keeps those behind it waiting.
 func (l *Leader) runSchedules(ctx context.Context) error {
-	seen := make(map[[2]string]bool)
+	seen := make(map[[2]string]bool) // one that moves on by less than it was late comes again in a later page
 	var failed error
 	for range maxPages {
-		due, now, err := l.Ledger.DueSchedules(ctx, schedulePage)
+		due, now, err := l.Ledger.DueSchedules(ctx, l.turn, schedulePage)
 		if err != nil {
 			return err
 		}
-		again := false
 		for _, s := range due {
+			if ctx.Err() != nil {
+				return failed
+			}
 			if id := [2]string{s.Tenant, s.Name}; !seen[id] {
 				seen[id] = true
 				if err := l.runSchedule(ctx, s, now); err != nil && failed == nil {
 					failed = fmt.Errorf("schedule %q: %w", s.Name, err)
 				}
-			} else {
-				again = true // one that failed, or that has more to catch up with
 			}
 		}
-		if again || len(due) < schedulePage || ctx.Err() != nil {
+		if len(due) < schedulePage {
+			l.turn = store.Due{}
 			break
 		}
+		l.turn = store.DueAt(due[len(due)-1])
 	}
 	return failed
 }
 
 func (l *Leader) runSchedule(ctx context.Context, s millrace.Schedule, now time.Time) error {
+	if s.CatchUp == millrace.CatchUpAll && now.Sub(s.NextRunAt) > lateTick && l.Jobs.Room() != nil {
+		return nil // what is late already can wait until there is room
+	}
 	tick, err := l.plan(ctx, s, now)
 	if err != nil {
 		return err

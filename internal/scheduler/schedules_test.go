@@ -22,7 +22,17 @@ import (
 const runDue = "run due schedules"
 
 // rows makes jobs of whatever a schedule keeps; a job of type "bad" is refused.
-type rows struct{ err func() error }
+type rows struct {
+	err  func() error
+	room func() error
+}
+
+func (r rows) Room() error {
+	if r.room == nil {
+		return nil
+	}
+	return r.room()
+}
 
 func (r rows) Prepare(_ context.Context, tenant string, raw json.RawMessage) (store.NewJob, error) {
 	if r.err != nil {
@@ -130,22 +140,22 @@ type stopped struct {
 	now time.Time
 }
 
-func (l stopped) DueSchedules(ctx context.Context, limit int) ([]millrace.Schedule, time.Time, error) {
-	due, _, err := l.Ledger.DueSchedules(ctx, limit)
+func (l stopped) DueSchedules(ctx context.Context, after store.Due, limit int) ([]millrace.Schedule, time.Time, error) {
+	due, _, err := l.Ledger.DueSchedules(ctx, after, limit)
 	return due, l.now, err
 }
 
-// A thousand ticks a round, the rest in the next; every job is owed at once and names its schedule.
+// A hundred ticks a round, the rest in the next; every job is owed at once and names its schedule.
 func TestAllMissedTicksRunInTurns(t *testing.T) {
 	t.Parallel()
 	f, later, _ := aged(t)
 	begin := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
-	now := begin.Add(2499 * time.Minute)
+	now := begin.Add(249 * time.Minute)
 	later(time.Until(now))
 	f.schedule("s", "* * * * *", millrace.CatchUpAll, begin, `{"type":"test.work"}`)
 	f.schedule("other", "0 0 * * *", millrace.CatchUpLast, now.Truncate(24*time.Hour), `{"type":"test.work"}`)
 	leader := f.leader(withJobs, func(c *scheduler.Config) { c.Ledger = stopped{c.Ledger, now} })
-	for _, want := range []int{1000, 2000, 2500, 2500} {
+	for _, want := range []int{100, 200, 250, 250} {
 		f.must(leader.Do(t.Context(), runDue))
 		got := f.ran("s")
 		if len(got) != want {
@@ -162,8 +172,78 @@ func TestAllMissedTicksRunInTurns(t *testing.T) {
 	}
 	owed, err := f.Ledger.Owed(t.Context(), map[string]int{"cpu.normal": 5000})
 	f.must(err)
-	if len(owed) != 2501 {
-		t.Errorf("%d jobs are owed to the queue, want 2501", len(owed))
+	if len(owed) != 251 {
+		t.Errorf("%d jobs are owed to the queue, want 251", len(owed))
+	}
+}
+
+// More schedules than a page that fail, or that have much to catch up with, stand before one that has just come due: it has its turn in the same round.
+func TestEverySchedulesTurnComes(t *testing.T) {
+	t.Parallel()
+	f, later, _ := aged(t)
+	begin := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
+	now := begin.Add(3 * time.Hour)
+	later(time.Until(now))
+	for i := range 130 { // 100 is a page
+		f.schedule(fmt.Sprintf("fails%03d", i), "0 * * * *", millrace.CatchUpLast, begin, `{"type":"away"}`)
+	}
+	f.schedule("catches up", "* * * * *", millrace.CatchUpAll, begin.Add(time.Minute), `{"type":"test.work"}`)
+	f.schedule("new", "0 * * * *", millrace.CatchUpLast, now, `{"type":"test.work"}`)
+	away := errors.New("connection refused")
+	leader := f.leader(func(c *scheduler.Config) { c.Ledger, c.Jobs = stopped{c.Ledger, now}, unreachable{err: away} })
+	if err := leader.Do(t.Context(), runDue); !errors.Is(err, away) {
+		t.Errorf("the round says %v, want what kept some from running", err)
+	}
+	if n := len(f.ran("new")); n != 1 {
+		t.Errorf("the schedule behind all others ran %d times, want once", n)
+	}
+	if n := len(f.ran("catches up")); n != 100 {
+		t.Errorf("the schedule that catches up ran %d ticks in a round, want 100", n)
+	}
+	if s := f.kept("fails000"); !s.NextRunAt.Equal(begin) {
+		t.Errorf("a schedule whose job could not be made is next due at %s", s.NextRunAt)
+	}
+}
+
+// unreachable makes no job of type "away".
+type unreachable struct {
+	rows
+	err error
+}
+
+func (u unreachable) Prepare(ctx context.Context, tenant string, raw json.RawMessage) (store.NewJob, error) {
+	if strings.Contains(string(raw), `"away"`) {
+		return store.NewJob{}, u.err
+	}
+	return u.rows.Prepare(ctx, tenant, raw)
+}
+
+// While the backlog is full nothing is added to it that is late already; what comes in time runs, and nothing that waited is lost.
+func TestCatchingUpWaitsForRoom(t *testing.T) {
+	t.Parallel()
+	f, later, _ := aged(t)
+	begin := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
+	now := begin.Add(10 * time.Minute)
+	later(time.Until(now))
+	f.schedule("late", "* * * * *", millrace.CatchUpAll, begin, `{"type":"test.work"}`)
+	f.schedule("in time", "* * * * *", millrace.CatchUpAll, now, `{"type":"test.work"}`)
+	f.schedule("last", "* * * * *", millrace.CatchUpLast, begin, `{"type":"test.work"}`)
+	full := millrace.Errorf(millrace.Limited, "full")
+	room := func() error {
+		if full == nil {
+			return nil
+		}
+		return full
+	}
+	leader := f.leader(func(c *scheduler.Config) { c.Ledger, c.Jobs = stopped{c.Ledger, now}, rows{room: room} })
+	for _, want := range []map[string]int{{"late": 0, "in time": 1, "last": 1}, {"late": 11, "in time": 1, "last": 1}} {
+		f.must(leader.Do(t.Context(), runDue))
+		for name, n := range want {
+			if got := len(f.ran(name)); got != n {
+				t.Errorf("%q ran %d ticks, want %d", name, got, n)
+			}
+		}
+		full = nil
 	}
 }
 
@@ -194,7 +274,7 @@ func TestScheduleWaitsForAStoreThatIsAway(t *testing.T) {
 	past := time.Now().UTC().Truncate(time.Hour)
 	f.schedule("s", "0 * * * *", millrace.CatchUpLast, past, `{"type":"test.work"}`)
 	away := errors.New("connection refused")
-	leader := f.leader(func(c *scheduler.Config) { c.Jobs = rows{func() error { return away }} })
+	leader := f.leader(func(c *scheduler.Config) { c.Jobs = rows{err: func() error { return away }} })
 	if err := leader.Do(t.Context(), runDue); !errors.Is(err, away) {
 		t.Errorf("the round says %v", err)
 	}

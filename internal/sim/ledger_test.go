@@ -135,9 +135,9 @@ func (l *ledger) DeleteSchedule(ctx context.Context, tenant, name string) error 
 	return act(l.p, ctx, "deleteschedule", func(ctx context.Context) error { return l.real().DeleteSchedule(ctx, tenant, name) })
 }
 
-func (l *ledger) DueSchedules(ctx context.Context, limit int) ([]millrace.Schedule, time.Time, error) {
+func (l *ledger) DueSchedules(ctx context.Context, after store.Due, limit int) ([]millrace.Schedule, time.Time, error) {
 	r, err := do(l.p, ctx, "dueschedules", func(ctx context.Context) (pair[[]millrace.Schedule, time.Time], error) {
-		return both(l.real().DueSchedules(ctx, limit))
+		return both(l.real().DueSchedules(ctx, after, limit))
 	})
 	return r.a, r.b, err
 }

@@ -91,16 +91,18 @@ func (l *Ledger) DeleteSchedule(ctx context.Context, tenant, name string) error 
 const (
 	nowSQL = `SELECT now()`
 
-	dueSchedulesSQL = `SELECT ` + scheduleColumns + ` FROM schedules WHERE next_run_at <= now() AND NOT paused ORDER BY next_run_at LIMIT $1`
+	dueSchedulesSQL = `SELECT ` + scheduleColumns + ` FROM schedules
+		WHERE next_run_at <= now() AND (next_run_at, tenant, name) > ($1::timestamptz, $2::text, $3::text) AND NOT paused
+		ORDER BY next_run_at, tenant, name LIMIT $4`
 )
 
 // DueSchedules lists the schedules whose time has come, and says what time it is. Both statements are one transaction, which has one time.
-func (l *Ledger) DueSchedules(ctx context.Context, limit int) (due []millrace.Schedule, now time.Time, err error) {
+func (l *Ledger) DueSchedules(ctx context.Context, after store.Due, limit int) (due []millrace.Schedule, now time.Time, err error) {
 	ctx, cancel := reading(ctx)
 	defer cancel()
 	var batch pgx.Batch
 	batch.Queue(nowSQL).QueryRow(func(row pgx.Row) error { return row.Scan(&now) })
-	batch.Queue(dueSchedulesSQL, limit).Query(func(rows pgx.Rows) (err error) {
+	batch.Queue(dueSchedulesSQL, after.At, after.Tenant, after.Name, limit).Query(func(rows pgx.Rows) (err error) {
 		due, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (millrace.Schedule, error) { return scanSchedule(row) })
 		return err
 	})

@@ -37,7 +37,7 @@ var Statements = map[string]struct {
 	"drop owed":     {dropDeliveries, 1},
 	"schedule":      {scheduleSQL, 2},
 	"schedules":     {schedulesSQL, 3},
-	"due schedules": {dueSchedules, 2},
+	"due schedules": {dueSchedules, 5},
 	"tick":          {tickSQL, 6},
 	"inputs":        {inputsSQL, 1},
 	"settle":        {settleSQL, 2},

@@ -172,7 +172,7 @@ func TestIdle(t *testing.T) {
 		_, dying := l.DyingBlobs(t.Context(), time.Hour, 10)
 		_, overdue := l.FailOverdue(t.Context(), 10)
 		_, keys := l.ExpireKeys(t.Context(), 10)
-		_, _, due := l.DueSchedules(t.Context(), 10)
+		_, _, due := l.DueSchedules(t.Context(), store.Due{}, 10)
 		pause := l.PauseQueue(t.Context(), "cpu.normal", false)
 		_, jobs := l.ExpireJobs(t.Context(), 10)
 		_, files := l.ExpireFiles(t.Context(), 10)

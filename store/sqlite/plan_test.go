@@ -80,7 +80,7 @@ func TestPlans(t *testing.T) {
 		"drop owed":     "SEARCH webhook_deliveries USING INDEX webhook_deliveries_job (job=?)",
 		"schedule":      "SEARCH schedules USING PRIMARY KEY (tenant=? AND name=?)",
 		"schedules":     "SEARCH schedules USING PRIMARY KEY (tenant=? AND name>?)",
-		"due schedules": "SEARCH schedules USING INDEX schedules_due (next_run_at<?)",
+		"due schedules": "SEARCH schedules USING INDEX schedules_due ((next_run_at,tenant,name)>(?,?,?) AND next_run_at<?)",
 		"tick":          "SEARCH schedules USING PRIMARY KEY (tenant=? AND name=?)",
 		"inputs":        "SEARCH files USING INDEX sqlite_autoindex_files_1 (id=?)",
 		"settle":        "SEARCH blobs USING INDEX blobs_loose (touched_at<?)",

@@ -105,13 +105,13 @@ func (l *Ledger) DeleteSchedule(ctx context.Context, tenant, name string) error 
 	})
 }
 
-const dueSchedules = `SELECT ` + scheduleColumns + ` FROM schedules INDEXED BY schedules_due WHERE next_run_at <= ? AND paused = 0
-	ORDER BY next_run_at LIMIT ?`
+const dueSchedules = `SELECT ` + scheduleColumns + ` FROM schedules INDEXED BY schedules_due
+	WHERE next_run_at <= ?1 AND (next_run_at, tenant, name) > (?2, ?3, ?4) AND paused = 0 ORDER BY next_run_at, tenant, name LIMIT ?5`
 
 // DueSchedules implements store.Schedules.
-func (l *Ledger) DueSchedules(ctx context.Context, limit int) ([]millrace.Schedule, time.Time, error) {
+func (l *Ledger) DueSchedules(ctx context.Context, after store.Due, limit int) ([]millrace.Schedule, time.Time, error) {
 	now := l.now().UTC()
-	due, err := l.schedules(ctx, dueSchedules, now.UnixMilli(), limit)
+	due, err := l.schedules(ctx, dueSchedules, now.UnixMilli(), after.At.UnixMilli(), after.Tenant, after.Name, limit)
 	if err != nil {
 		return nil, time.Time{}, fmt.Errorf("find due schedules: %w", err)
 	}

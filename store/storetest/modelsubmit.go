@@ -245,7 +245,7 @@ func (m *machine) deleteSchedule(rt *rapid.T) {
 
 // tick looks for due schedules and runs one of them, once by what is known and once more.
 func (m *machine) tick(rt *rapid.T) {
-	due, _, err := m.Ledger.DueSchedules(m.ctx, 100)
+	due, _, err := m.Ledger.DueSchedules(m.ctx, store.Due{}, 100)
 	must(rt, err)
 	var got, want []string
 	for _, s := range due {

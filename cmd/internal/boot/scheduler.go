@@ -42,6 +42,7 @@ func (p *process) scheduler(ctx context.Context) error {
 	running, ctx := errgroup.WithContext(ctx)
 	running.Go(func() error { return leader.Run(ctx) })
 	running.Go(func() error { return d.Refill(ctx) })
+	running.Go(func() error { return d.Count(ctx) })
 	running.Go(func() error { return results.Run(ctx) })
 	debug.FreeOSMemory() // what the start needed once
 	if l == nil {

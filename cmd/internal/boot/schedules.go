@@ -20,3 +20,6 @@ func (s scheduled) Prepare(ctx context.Context, tenant string, raw json.RawMessa
 	}
 	return s.dispatcher.Prepare(ctx, spec)
 }
+
+// Room implements scheduler.Jobs.
+func (s scheduled) Room() error { return s.dispatcher.Room() }

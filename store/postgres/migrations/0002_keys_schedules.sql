@@ -107,7 +107,7 @@ CREATE TABLE schedules (
 -- All schedules count with it, so that a tick of one that was deleted is no tick of the one that has its name now.
 CREATE SEQUENCE schedule_versions;
 
-CREATE INDEX schedules_due ON schedules (next_run_at) WHERE next_run_at IS NOT NULL;
+CREATE INDEX schedules_due ON schedules (next_run_at, tenant, name) WHERE next_run_at IS NOT NULL;
 
 CREATE TABLE paused_queues (
 	queue     text        PRIMARY KEY,
