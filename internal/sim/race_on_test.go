@@ -3,4 +3,4 @@
 package sim_test
 
 // The race detector makes the translated SQLite ten times slower.
-const defaultSeeds, defaultReplays = 20, 2
+const defaultSeeds, defaultReplays = 8, 1
