@@ -113,8 +113,10 @@ func TestWhatWasTakenAheadGoesBack(t *testing.T) {
 		if err := <-ended; err != nil {
 			t.Fatal(err)
 		}
-		if left := depth(t, q, "cpu.normal"); int64(left)+handled.Load() != n {
-			t.Errorf("%d handled and %d in the queue, want %d together", handled.Load(), left, n)
+		// What asynq had in its own hands when it ended may still be called active: nobody claims it, so the leader sends it again.
+		active, err := q.Active(context.Background())
+		if left := depth(t, q, "cpu.normal"); err != nil || int64(left+len(active))+handled.Load() < n {
+			t.Errorf("%d handled, %d in the queue and %d active, %v, want %d together", handled.Load(), left, len(active), err, n)
 		}
 	})
 }

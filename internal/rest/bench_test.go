@@ -26,6 +26,8 @@ import (
 // accepting is a dispatcher that does nothing, so that a benchmark sees HTTP and JSON alone.
 type accepting struct{ rest.Dispatcher }
 
+func (accepting) Room() error { return nil }
+
 func (accepting) Submit(_ context.Context, spec dispatch.Spec) (*millrace.Job, error) {
 	return &millrace.Job{ID: "0198c0de-0000-7000-8000-000000000000", Tenant: spec.Tenant, Type: spec.Type, State: millrace.Queued,
 		Priority: millrace.Normal, Params: json.RawMessage(`{"algorithms":["sha256"]}`), Inputs: spec.Inputs, Run: 1, MaxAttempts: 5, CreatedAt: time.Now()}, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/internal/worker"
@@ -58,6 +59,9 @@ func TestAloneHoldsItsSlotUntilTheOutcomeIsWritten(t *testing.T) {
 	}
 }
 
+// waiting puts a job into the pool that claims ahead.
+func waiting(j *millrace.Job) { j.Queue = "io.normal" }
+
 // Short jobs are claimed ahead; when something long comes before them they are put back, unspent, and others may have them.
 func TestJobsThatFindNoSlotArePutBack(t *testing.T) {
 	t.Parallel()
@@ -72,14 +76,14 @@ func TestJobsThatFindNoSlotArePutBack(t *testing.T) {
 			}
 		}
 		return nil, nil
-	}, one)
+	}, func(c *worker.Config) { c.Self.IOSlots = 1 })
 	for range 20 { // it learns that they are short
-		f.await(f.submit(t).ID, millrace.Succeeded)
+		f.await(f.submit(t, waiting).ID, millrace.Succeeded)
 	}
 	block.Store(true)
 	var ids []string
 	for range 8 {
-		ids = append(ids, f.submit(t).ID)
+		ids = append(ids, f.submit(t, waiting).ID)
 	}
 	f.Await(ids[7], "a job behind the long one to be put back", func(*millrace.Job) bool {
 		for _, id := range ids {
@@ -99,6 +103,37 @@ func TestJobsThatFindNoSlotArePutBack(t *testing.T) {
 		}
 		if j := f.await(id, millrace.Succeeded); j.Attempt != 1 {
 			t.Errorf("%d attempts spent, want 1", j.Attempt)
+		}
+	}
+}
+
+// A job that computes may be a thousand times as long as the one before it: none is claimed behind it, so none has to be put back.
+func TestComputingJobsAreNotClaimedAhead(t *testing.T) {
+	t.Parallel()
+	hold, began := make(chan struct{}), make(chan struct{})
+	var block atomic.Bool
+	var calls atomic.Int64
+	f := newFixture(t, func(context.Context, *tasks.Call) (any, error) {
+		if block.Load() && calls.Add(1) == 1 {
+			close(began)
+			<-hold
+		}
+		return nil, nil
+	}, one)
+	for range 20 {
+		f.await(f.submit(t).ID, millrace.Succeeded)
+	}
+	block.Store(true)
+	var ids []string
+	for range 8 {
+		ids = append(ids, f.submit(t).ID)
+	}
+	<-began
+	<-time.After(300 * time.Millisecond) // three times as long as a job claimed ahead waits for a slot
+	close(hold)
+	for _, id := range ids {
+		if j := f.await(id, millrace.Succeeded); len(j.Attempts) != 1 {
+			t.Errorf("history %+v, want one attempt", j.Attempts)
 		}
 	}
 }

@@ -26,6 +26,7 @@ const (
 type slots struct {
 	size  int
 	alone bool // one job from claim to recorded outcome, and none ahead
+	eager bool // claims ahead
 	sem   *semaphore.Weighted
 	freed chan struct{} // tells room that a place may be free
 
@@ -35,8 +36,10 @@ type slots struct {
 	mean  time.Duration // of the latest attempts; 0: unknown
 }
 
-func newSlots(size int, alone bool) *slots {
-	return &slots{size: size, alone: alone, sem: semaphore.NewWeighted(int64(size)), freed: make(chan struct{}, 1)}
+// newSlots makes slots. eager ones claim ahead: that is for jobs that mostly wait, since one that computes may be a thousand times as long as the
+// one before it, and what was claimed behind it is put back, which its history shows.
+func newSlots(size int, alone, eager bool) *slots {
+	return &slots{size: size, alone: alone, eager: eager, sem: semaphore.NewWeighted(int64(size)), freed: make(chan struct{}, 1)}
 }
 
 // most is how many deliveries the queue may have with us at once.
@@ -49,7 +52,7 @@ func (s *slots) most() int {
 
 // ahead is how many deliveries are held beyond those that run. The caller has mu.
 func (s *slots) ahead() int {
-	if s.alone || s.mean <= 0 {
+	if !s.eager || s.mean <= 0 {
 		return 0
 	}
 	return int(min(aheadMost, time.Duration(s.size)*aheadTime/s.mean))

@@ -121,9 +121,9 @@ func New(c Config) *Worker {
 	if c.Chance == nil {
 		c.Chance = rand.Float64
 	}
-	pools := map[millrace.Pool]*slots{millrace.CPU: newSlots(c.Self.CPUSlots, false), millrace.IO: newSlots(c.Self.IOSlots, false)}
+	pools := map[millrace.Pool]*slots{millrace.CPU: newSlots(c.Self.CPUSlots, false, false), millrace.IO: newSlots(c.Self.IOSlots, false, true)}
 	if c.Alone {
-		pools = map[millrace.Pool]*slots{millrace.Quarantine: newSlots(1, true)}
+		pools = map[millrace.Pool]*slots{millrace.Quarantine: newSlots(1, true, false)}
 	}
 	w := &Worker{
 		Config:   c,
