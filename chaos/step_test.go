@@ -242,16 +242,31 @@ func killCollector(leader, child string) step {
 	}}
 }
 
-// collectable makes a blob that nobody refers to.
+// collectable makes a blob that nobody refers to. The fault before may have ended a moment ago, as a full disk that refuses uploads: so it asks again.
 func collectable(r *chaosRun) error {
+	var err error
+	asked := eventually(15*time.Second, func() bool {
+		err = unwanted(r)
+		return err == nil || r.ctx.Err() != nil
+	})
+	if !asked {
+		return fmt.Errorf("no blob to collect: %w", err)
+	}
+	return r.ctx.Err()
+}
+
+// unwanted uploads a file and deletes it.
+func unwanted(r *chaosRun) error {
 	var file struct{ ID string }
 	body := fmt.Appendf(nil, "nobody wants this: %d", rand.Uint64())
 	header := map[string]string{"Content-Type": "application/octet-stream"}
 	if status, _, err := r.f.call(r.ctx, r.load.client, "POST", "/v1/files?name=unwanted", body, header, &file); err != nil || status != http.StatusCreated {
 		return fmt.Errorf("upload: %d, %v", status, err)
 	}
-	_, _, err := r.f.call(r.ctx, r.load.client, "DELETE", "/v1/files/"+file.ID, nil, nil, nil)
-	return err
+	if status, _, err := r.f.call(r.ctx, r.load.client, "DELETE", "/v1/files/"+file.ID, nil, nil, nil); err != nil || status >= 300 {
+		return fmt.Errorf("delete: %d, %v", status, err)
+	}
+	return nil
 }
 
 // hit sends a signal to one process of a kind.
