@@ -19,6 +19,9 @@ import (
 // Name is the engine and its version, as results state it. The version is raised when equal params give other pixels.
 const Name = "raster/1"
 
+// defaultQuality is that of a JPEG whose job asks for none.
+const defaultQuality = 80
+
 // Engine resizes pictures. It may be used by several goroutines; a picture is worked on by the one that calls.
 type Engine struct {
 	limits Limits
@@ -73,6 +76,9 @@ type job struct {
 
 // newJob decides everything that the header allows to decide, so that what it costs is known before it is spent.
 func (e *Engine) newJob(h header, p tasks.ResizeParams) (*job, error) {
+	if p.Quality == 0 {
+		p.Quality = defaultQuality
+	}
 	j := &job{header: h, params: p, format: p.Format, denom: 1}
 	if j.format == "" && h.format != WebP {
 		j.format = string(h.format)
@@ -178,7 +184,8 @@ func (j *job) finish(ctx context.Context, m image.Image, call *tasks.Call, creat
 	if err != nil {
 		return tasks.ResizeResult{}, fmt.Errorf("create the output: %w", err)
 	}
-	if err := j.encode(out, m); err != nil {
+	counted := &counter{w: out}
+	if err := j.encode(counted, m); err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			return tasks.ResizeResult{}, cause
 		}
@@ -188,14 +195,18 @@ func (j *job) finish(ctx context.Context, m image.Image, call *tasks.Call, creat
 		return tasks.ResizeResult{}, fmt.Errorf("complete the output: %w", err)
 	}
 	call.Progress(100, 100, "percent", "done")
-	return j.result(m), nil
+	return j.result(m, counted.n), nil
 }
 
-func (j *job) result(m image.Image) tasks.ResizeResult {
+func (j *job) result(m image.Image, bytes int64) tasks.ResizeResult {
 	h := j.header
 	r := tasks.ResizeResult{
-		Width: m.Bounds().Dx(), Height: m.Bounds().Dy(), Format: j.format, Engine: Name,
-		Source: tasks.Source{Width: h.width, Height: h.height, Format: string(h.format)},
+		Rendered: &tasks.Rendered{Width: m.Bounds().Dx(), Height: m.Bounds().Dy(), Format: j.format, Bytes: bytes, HasAlpha: j.format != tasks.JPEG && !opaque(m)},
+		Engine:   Name,
+		Source:   tasks.Source{Width: h.width, Height: h.height, Format: string(h.format)},
+	}
+	if j.format == tasks.JPEG {
+		r.Quality = j.params.Quality
 	}
 	if j.params.AutoOrient {
 		r.Source.Width, r.Source.Height = exifOrientation(h.exif).turn().size(h.width, h.height)
@@ -204,6 +215,19 @@ func (j *job) result(m image.Image) tasks.ResizeResult {
 		r.Source.Frames = h.frames
 	}
 	return r
+}
+
+// counter counts what is written.
+type counter struct {
+	w io.Writer
+	n int64
+}
+
+// Write implements io.Writer.
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
 }
 
 func extension(format string) string {

@@ -46,10 +46,12 @@ func TestFitsAndFormats(t *testing.T) {
 					corners = [4]color.NRGBA{white, white, white, white}
 				}
 				wantCorners(t, m, corners, 8)
-				want := tasks.ResizeResult{Width: tt.want.X, Height: tt.want.Y, Format: format, Engine: raster.Name,
-					Source: tasks.Source{Width: 400, Height: 200, Format: "png"}}
-				if out.ResizeResult != want {
-					t.Errorf("result %+v, want %+v", out.ResizeResult, want)
+				want := tasks.Rendered{Width: tt.want.X, Height: tt.want.Y, Format: format, Bytes: int64(len(out.data))}
+				if format == tasks.JPEG {
+					want.Quality = 80
+				}
+				if got := *out.Rendered; got != want || out.Engine != raster.Name || out.Source != (tasks.Source{Width: 400, Height: 200, Format: "png"}) {
+					t.Errorf("result %+v of %+v by %s, want %+v", got, out.Source, out.Engine, want)
 				}
 			})
 		}
