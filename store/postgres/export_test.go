@@ -53,7 +53,7 @@ func Statements() map[string]string {
 		"forgetDeadSQL": forgetDeadSQL, "asyncCommitSQL": asyncCommitSQL, "beatSQL": beatSQL, "progressSQL": progressSQL,
 		"holdingsSQL": holdingsSQL, "claimSQL": claimSQL, "reclaimSQL": reclaimSQL, "busySQL": busySQL,
 		"finishSQL": finishSQL, "finishPlainSQL": finishPlainSQL, "undoneSQL": undoneSQL, "aliveSQL": aliveSQL, "inputFilesSQL": inputFilesSQL,
-		"insertInputSQL": insertInputSQL, "untidySQL": untidySQL, "trimHoldsSQL": trimHoldsSQL, "dropHoldsSQL": dropHoldsSQL, "finishOutputsSQL": finishOutputsSQL, "wonBeforeSQL": wonBeforeSQL,
+		"insertInputSQL": insertInputSQL, "insertAlikeSQL": insertAlikeSQL, "untidySQL": untidySQL, "trimHoldsSQL": trimHoldsSQL, "dropHoldsSQL": dropHoldsSQL, "finishOutputsSQL": finishOutputsSQL, "wonBeforeSQL": wonBeforeSQL,
 		"rescueSQL": rescueSQL, "forceCancelSQL": forceCancelSQL,
 		"generationSQL": generationSQL, "newGenerationSQL": newGenerationSQL, "owedSQL": owedSQL, "markSentSQL": markSentSQL,
 		"refenceSQL": refenceSQL, "unclaimedSQL": unclaimedSQL, "leadSQL": leadSQL, "resignSQL": resignSQL,

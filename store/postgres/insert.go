@@ -175,6 +175,8 @@ func insertStatement(rows []*insertRow) (sql string, args []any) {
 	switch {
 	case slices.ContainsFunc(rows, (*insertRow).full):
 		return insertFullSQL, insertFullArgs(rows)
+	case alike(rows):
+		return insertAlikeSQL, insertAlikeArgs(rows)
 	case slices.ContainsFunc(rows, func(r *insertRow) bool { return len(r.inputs) > 0 }):
 		return insertInputSQL, insertInputArgs(rows)
 	}
@@ -193,7 +195,7 @@ func (l *Ledger) tryInsert(ctx context.Context, rows []*insertRow) error {
 		written = int(tag.RowsAffected())
 		return err
 	})
-	if err != nil || written == len(rows) || sql == insertSQL {
+	if err != nil || written == len(rows) || sql == insertSQL { // nothing can be missing
 		return err
 	}
 	_, err = l.dropMissing(ctx, rows) // or an earlier call wrote them
