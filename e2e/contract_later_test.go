@@ -20,7 +20,6 @@ func laterContract(t *testing.T, s *target) {
 		"/input/url":      `{"type":"compute.checksum","input":{"url":"https://example.com/x"}}`, "/input/job": `{"type":"compute.checksum","input":{"job":"0198c0de-0000-7000-8000-000000000000"}}`,
 		"/inputs/0/url":     `{"type":"compute.checksum","inputs":[{"url":"https://example.com/x"}]}`,
 		"/params/preset":    `{"type":"image.resize",` + file + `,"params":{"preset":"thumb"}}`,
-		"/params/variants":  `{"type":"image.resize",` + file + `,"params":{"variants":[{"name":"a","width":1}]}}`,
 		"/params/watermark": `{"type":"image.resize",` + file + `,"params":{"watermark":{"file":"x"}}}`,
 		"/params/max_bytes": `{"type":"image.resize",` + file + `,"params":{"max_bytes":1000}}`, "/params/gravity": `{"type":"image.resize",` + file + `,"params":{"gravity":"smart"}}`,
 		"/params/rotate": `{"type":"image.resize",` + file + `,"params":{"rotate":45}}`, "/params/codec": `{"type":"file.compress",` + file + `,"params":{"codec":"brotli"}}`,

@@ -40,10 +40,13 @@ func newCodec[P any](d Declaration[P]) codec[P] {
 	return c
 }
 
+func newReflector() *reflector.Reflector {
+	return &reflector.Reflector{Anonymous: true, ExpandedStruct: true, RequiredFromJSONSchemaTags: true, DoNotReference: true}
+}
+
 // reflectSchema reads the schema off P's fields; the defaults come from the declaration's value, so that they are said once.
 func reflectSchema[P any](d Declaration[P]) json.RawMessage {
-	r := reflector.Reflector{Anonymous: true, ExpandedStruct: true, RequiredFromJSONSchemaTags: true, DoNotReference: true}
-	s := r.Reflect(new(P))
+	s := newReflector().Reflect(new(P))
 	s.Title, s.Description = d.Title, ""
 	raw, err := json.Marshal(d.Defaults)
 	if err != nil {
@@ -113,7 +116,18 @@ func (c codec[P]) decode(raw json.RawMessage) (json.RawMessage, error) {
 			return nil, err
 		}
 	}
+	if n, ok := any(&p).(nested[P]); ok {
+		n.reduce(c.defaults)
+	}
 	return json.Marshal(p)
+}
+
+// nested are params that hold params, which stand in for what those leave out.
+type nested[P any] interface {
+	// inherit fills in what the params inside left out; given is what all was decoded from.
+	inherit(given json.RawMessage) error
+	// reduce brings checked params into the one form that all of the same meaning have.
+	reduce(defaults P)
 }
 
 // fill decodes raw over a fresh copy of the defaults: the copy goes through JSON, so that no slice or map is shared.
@@ -133,6 +147,9 @@ func (c codec[P]) fill(raw json.RawMessage) (P, error) {
 	}
 	if _, err := dec.Token(); err != io.EOF {
 		return p, fmt.Errorf("more than one JSON value")
+	}
+	if n, ok := any(&p).(nested[P]); ok {
+		return p, n.inherit(raw)
 	}
 	return p, nil
 }

@@ -2,6 +2,8 @@ package tasks
 
 import (
 	"encoding/json"
+	"strconv"
+	"strings"
 
 	"github.com/millrace/millrace"
 )
@@ -63,8 +65,8 @@ type ResizeParams struct {
 
 	Placeholders []string `json:"placeholders,omitempty" jsonschema:"title=Placeholders,maxItems=3,uniqueItems=true,enum=blurhash,enum=thumbhash,enum=dominant_color" jsonschema_description:"What to show while the picture loads, computed into the result."`
 
-	Preset   json.RawMessage   `json:"preset,omitempty" jsonschema:"title=Preset" jsonschema_description:"Not available in this release." jsonschema_extras:"x-not-available=true"`
-	Variants []json.RawMessage `json:"variants,omitempty" jsonschema:"title=Variants,maxItems=32" jsonschema_description:"Several outputs from one decode: each a name and the parameters in which it differs from those beside this list." jsonschema_extras:"x-not-available=true"`
+	Preset   json.RawMessage `json:"preset,omitempty" jsonschema:"title=Preset" jsonschema_description:"Not available in this release." jsonschema_extras:"x-not-available=true"`
+	Variants []Variant       `json:"variants,omitempty" jsonschema:"title=Variants,maxItems=32" jsonschema_description:"Several outputs from one decode: each a name and the parameters in which it differs from those beside this list."`
 }
 
 // Watermark is a picture that is laid on another.
@@ -84,19 +86,44 @@ type Crop struct {
 	Height int `json:"height" jsonschema:"required,minimum=1,maximum=65535"`
 }
 
-// Validate refuses what a schema cannot: colours that are none, and what the contract has but this release has not.
+// Validate refuses what a schema cannot: colours that are none, names that are taken, and what the contract has but this release has not.
 func (p *ResizeParams) Validate() error {
+	if p.Preset != nil {
+		return notAvailable(pointer("preset"), "is not available in this release; send the job without it")
+	}
+	if err := p.check(pointer()); err != nil {
+		return err
+	}
+	taken := make(map[string]int, len(p.Variants))
+	for i, v := range p.Variants {
+		at := pointer("variants", strconv.Itoa(i))
+		if strings.Trim(v.Name, ".") == "" {
+			return millrace.InvalidField(at+"/name", "must be a file name, not only dots")
+		}
+		if first, ok := taken[v.Name]; ok {
+			return millrace.InvalidField(at+"/name", "must differ from the name of variant %d; the outputs are called so", first)
+		}
+		taken[v.Name] = i
+		if err := v.check(at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// check checks the params of one output, which stand at a pointer.
+func (p *ResizeParams) check(at string) error {
 	if _, ok := ParseColor(p.Background); !ok {
-		return millrace.InvalidField("/params/background", "must be a colour: #rgb, #rrggbb, #rrggbbaa or transparent, not %q", p.Background)
+		return millrace.InvalidField(at+"/background", "must be a colour: #rgb, #rrggbb, #rrggbbaa or transparent, not %q", p.Background)
 	}
 	switch p.Format {
 	case WebP, AVIF, TIFF:
-		return notAvailable("format", "%s output is not available in this release; use jpeg, png or gif", p.Format)
+		return notAvailable(at+"/format", "%s output is not available in this release; use jpeg, png or gif", p.Format)
 	}
 	switch p.Rotate {
 	case 0, 90, 180, 270:
 	default:
-		return notAvailable("rotate", "of %v degrees is not available in this release; use 0, 90, 180 or 270", p.Rotate)
+		return notAvailable(at+"/rotate", "of %v degrees is not available in this release; use 0, 90, 180 or 270", p.Rotate)
 	}
 	for _, later := range []struct {
 		field string
@@ -113,19 +140,17 @@ func (p *ResizeParams) Validate() error {
 		{"subsampling", p.Subsampling != "auto"},
 		{"watermark", p.Watermark != nil},
 		{"placeholders", len(p.Placeholders) > 0},
-		{"preset", p.Preset != nil},
-		{"variants", len(p.Variants) > 0},
 	} {
 		if later.given {
-			return notAvailable(later.field, "is not available in this release; send the job without it")
+			return notAvailable(at+"/"+later.field, "is not available in this release; send the job without it")
 		}
 	}
 	return nil
 }
 
 // notAvailable answers what the contract describes and this release lacks, so that nobody takes the refusal for a typing mistake.
-func notAvailable(field, format string, args ...any) error {
-	err := millrace.InvalidField(pointer(field), format, args...)
+func notAvailable(at, format string, args ...any) error {
+	err := millrace.InvalidField(at, format, args...)
 	err.Code = millrace.CodeNotAvailable
 	return err
 }

@@ -49,7 +49,6 @@ func TestResizeParams(t *testing.T) {
 		{`{"placeholders":["hash"]}`, "/params/placeholders/0", ""},
 		{`{"max_bytes":1000}`, "/params/max_bytes", millrace.CodeNotAvailable},
 		{`{"preset":"thumb"}`, "/params/preset", millrace.CodeNotAvailable},
-		{`{"variants":[{"name":"a","width":10}]}`, "/params/variants", millrace.CodeNotAvailable},
 	} {
 		t.Run(tt.params, func(t *testing.T) {
 			t.Parallel()

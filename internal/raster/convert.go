@@ -51,13 +51,13 @@ func opaque(m image.Image) bool {
 }
 
 // mount lays the picture on its canvas where it has a larger one, and on the background where the output knows no transparency.
-func (j *job) mount(m image.Image) image.Image {
-	background, ok := tasks.ParseColor(j.params.Background)
+func (o *output) mount(m image.Image) image.Image {
+	background, ok := tasks.ParseColor(o.params.Background)
 	if !ok {
 		background = color.NRGBA{R: 255, G: 255, B: 255, A: 255}
 	}
-	if j.framed() {
-		g := j.geometry
+	if o.framed() {
+		g := o.geometry
 		canvas := image.NewNRGBA(image.Rect(0, 0, g.canvasW, g.canvasH))
 		for i := 0; i+3 < len(canvas.Pix); i += 4 {
 			p := canvas.Pix[i : i+4 : i+4]
@@ -69,7 +69,7 @@ func (j *job) mount(m image.Image) image.Image {
 		}
 		m = canvas
 	}
-	if j.jpeg() && !opaque(m) {
+	if o.jpeg() && !opaque(m) {
 		flatten(toNRGBA(m), background)
 	}
 	return m

@@ -101,14 +101,14 @@ func fastJPEG(h header) bool {
 }
 
 // scaleDenom is how far the decoder may shrink: never below the size that is wanted, chroma included.
-func (j *job) scaleDenom() int {
-	g, f := j.geometry, j.header.jpeg
+func (o *output) scaleDenom() int {
+	g, f := o.geometry, o.header.jpeg
 	subX, subY := 1, 1
-	if f.components == 3 && !j.params.Grayscale {
+	if f.components == 3 && !o.params.Grayscale {
 		for _, s := range f.sampling[:3] {
 			subX, subY = max(subX, int(s>>4)), max(subY, int(s&15))
 		}
-		if j.jpeg() && j.params.Quality < fullChroma {
+		if o.jpeg() && o.params.Quality < fullChroma {
 			subX, subY = ceilDiv(subX, 2), ceilDiv(subY, 2)
 		}
 	}

@@ -21,46 +21,47 @@ const optimizePixels = 16 << 20
 // maxSegment is the longest payload of a JPEG segment.
 const maxSegment = 65533
 
-func (j *job) encode(w io.Writer, m image.Image) error {
-	switch j.format {
+// encodeAt encodes one still picture, with a quality where the format has one.
+func (o *output) encodeAt(w io.Writer, m image.Image, quality int) error {
+	switch o.format {
 	case tasks.JPEG:
-		return j.encodeJPEG(w, m)
+		return o.encodeJPEG(w, m, quality)
 	case tasks.GIF:
 		return gif.Encode(w, quantize(toNRGBA(m)), nil)
 	}
 	if _, ok := m.(*image.YCbCr); ok {
 		m = toNRGBA(m)
 	}
-	exif, icc := j.metadata()
+	exif, icc := o.metadata()
 	return png.Encode(&pngWriter{w: w, exif: exif, icc: icc}, m)
 }
 
 // metadata is what the output keeps of the input's.
-func (j *job) metadata() (exif, icc []byte) {
-	if j.params.Strip {
+func (o *output) metadata() (exif, icc []byte) {
+	if o.params.Strip {
 		return nil, nil
 	}
-	if j.keepICC {
-		icc = j.header.icc
+	if o.keepICC {
+		icc = o.header.icc
 	}
-	return keptExif(j.header.exif, j.params.AutoOrient), icc
+	return keptExif(o.header.exif, o.params.AutoOrient), icc
 }
 
-func (j *job) encodeJPEG(w io.Writer, m image.Image) error {
+func (o *output) encodeJPEG(w io.Writer, m image.Image, quality int) error {
 	size := m.Bounds().Size()
-	o := &jpegn.EncodeOptions{Quality: j.params.Quality, OptimizeCoding: size.X*size.Y <= optimizePixels, Subsampling: jpegn.Subsample420}
-	if j.params.Quality >= fullChroma {
-		o.Subsampling = jpegn.Subsample444
+	options := &jpegn.EncodeOptions{Quality: quality, OptimizeCoding: size.X*size.Y <= optimizePixels, Subsampling: jpegn.Subsample420}
+	if o.params.Quality >= fullChroma {
+		options.Subsampling = jpegn.Subsample444
 	}
 	if _, ok := m.(*image.Gray); ok {
-		o.Subsampling = jpegn.SubsampleGray
+		options.Subsampling = jpegn.SubsampleGray
 	}
-	exif, icc := j.metadata()
+	exif, icc := o.metadata()
 	if payload := append([]byte("Exif\x00\x00"), exif...); exif != nil && len(payload) <= maxSegment {
-		o.Exif = payload
+		options.Exif = payload
 	}
-	o.Segments = iccSegments(icc)
-	return jpegn.Encode(w, m, o)
+	options.Segments = iccSegments(icc)
+	return jpegn.Encode(w, m, options)
 }
 
 // iccSegments splits a profile as its specification says, annex B.4.

@@ -97,14 +97,14 @@ func TestScaleDenom(t *testing.T) {
 		{"no subsampling, full chroma", 0x11, 4032, 800, false, 4},
 		{"a quarter of the chroma", 0x41, 4032, 800, true, 2},
 	} {
-		j := &job{header: header{format: JPEG, width: tt.width, height: tt.width}, denom: 1}
-		j.header.jpeg = jpegFrame{components: 3, sampling: [4]byte{tt.sampling, 0x11, 0x11}}
-		j.geometry = geometry{source: box{0, 0, tt.width, tt.width}, scaledW: tt.scaled, scaledH: tt.scaled}
-		j.params.Quality = 80
+		o := &output{header: header{format: JPEG, width: tt.width, height: tt.width}}
+		o.header.jpeg = jpegFrame{components: 3, sampling: [4]byte{tt.sampling, 0x11, 0x11}}
+		o.geometry = geometry{source: box{0, 0, tt.width, tt.width}, scaledW: tt.scaled, scaledH: tt.scaled}
+		o.params.Quality = 80
 		if tt.jpeg {
-			j.format = "jpeg"
+			o.format = "jpeg"
 		}
-		if got := j.scaleDenom(); got != tt.want {
+		if got := o.scaleDenom(); got != tt.want {
 			t.Errorf("%s: %d → %d by %d, want %d", tt.name, tt.width, tt.scaled, got, tt.want)
 		}
 	}

@@ -220,7 +220,7 @@ func TestCancel(t *testing.T) {
 				host := &stopHost{Host: new(taskstest.Host), left: stop, stop: func() { cancel(errStop) }}
 				call := host.Call(taskstest.Input{Name: "in", Data: data})
 				call = tasks.NewCall(host, call.Inputs())
-				_, err := raster.New().Resize(ctx, call, params(func(p *tasks.ResizeParams) { p.Width, p.Blur = 80, 1 }), func(string) (io.WriteCloser, error) {
+				_, err := raster.New().Resize(ctx, call, params(func(p *tasks.ResizeParams) { p.Width, p.Blur = 80, 1 }), func(string, string) (io.WriteCloser, error) {
 					return call.Create(ctx, "out")
 				})
 				cancel(nil)
@@ -275,7 +275,7 @@ func TestABrokenStoreIsNotABrokenPicture(t *testing.T) {
 		for _, after := range []int{0, 1, 3} {
 			host := &brokenHost{Host: new(taskstest.Host), after: after}
 			call := tasks.NewCall(host, host.Call(taskstest.Input{Name: "in", Data: data}).Inputs())
-			_, err := raster.New().Resize(t.Context(), call, params(nil), func(string) (io.WriteCloser, error) { return call.Create(t.Context(), "out") })
+			_, err := raster.New().Resize(t.Context(), call, params(nil), func(string, string) (io.WriteCloser, error) { return call.Create(t.Context(), "out") })
 			if !errors.Is(err, io.ErrUnexpectedEOF) || codeOf(err) != "" {
 				t.Errorf("%s, broken after %d reads: %v, want the store's error", name, after, err)
 			}

@@ -11,7 +11,7 @@ type Limits struct {
 	FileBytes     int64 // of the input
 	Pixels        int64 // of one frame of the input
 	OutSide       int   // width and height of the output, unless the input's are longer
-	OutPixels     int64 // of the output
+	OutPixels     int64 // of all outputs of a job together
 	Frames        int   // of an animation
 	FramePixels   int64 // frames × canvas of an animation
 	MetadataBytes int   // an ICC profile or EXIF block beyond it is ignored
@@ -78,6 +78,19 @@ func (l Limits) checkOutput(h header, g geometry) error {
 	if px := int64(g.canvasW) * int64(g.canvasH); px > l.OutPixels {
 		return millrace.BadInput(millrace.CodeTooLarge, "the output would have %d × %d pixels, that is %s; at most %s are made. Ask for a smaller width or height",
 			g.canvasW, g.canvasH, megapixels(px), megapixels(l.OutPixels))
+	}
+	return nil
+}
+
+// checkSum checks what all outputs of a job have together.
+func (l Limits) checkSum(outputs []*output) error {
+	var px int64
+	for _, o := range outputs {
+		px += int64(o.geometry.canvasW) * int64(o.geometry.canvasH)
+	}
+	if px > l.OutPixels {
+		return millrace.BadInput(millrace.CodeTooLarge, "the %d variants would have %s together; at most %s are made by one job. Ask for smaller ones, or divide them among jobs",
+			len(outputs), megapixels(px), megapixels(l.OutPixels))
 	}
 	return nil
 }

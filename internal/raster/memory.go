@@ -6,19 +6,27 @@ const gcFactor = 2
 // workMemory is what every job takes besides its pixels: tables of the decoders and encoders, buffers of readers.
 const workMemory = 8 << 20
 
-// memory is how many bytes the job will need, from its header alone.
+// memory is how many bytes the job will need, from its header alone. Its outputs are made one after the other, so that the largest counts.
 func (j *job) memory() int64 {
-	g := j.geometry
+	var largest int64
+	for _, o := range j.outputs {
+		largest = max(largest, o.memory(j.denom))
+	}
+	return gcFactor*(j.decoding()+largest) + workMemory
+}
+
+// memory is what the output takes besides the decoded picture.
+func (o *output) memory(denom int) int64 {
+	g := o.geometry
 	// The kernel's rows between the passes, in the worst case four floats for each pixel.
-	shrink := int64(max(1, ceilDiv(g.source.h, g.scaledH)/j.denom))
+	shrink := int64(max(1, ceilDiv(g.source.h, g.scaledH)/denom))
 	between := (6*shrink + 1) * int64(g.window.w) * 16
 	// The result, turned, changed or laid on its canvas, and the encoder's copy: planes with halved chroma, or four channels.
 	perPixel := int64(12)
-	if j.direct() {
+	if o.direct() {
 		perPixel = 6
 	}
-	output := perPixel * max(int64(g.canvasW)*int64(g.canvasH), int64(g.window.w)*int64(g.window.h))
-	return gcFactor*(j.decoding()+between+output) + workMemory
+	return between + perPixel*max(int64(g.canvasW)*int64(g.canvasH), int64(g.window.w)*int64(g.window.h))
 }
 
 // decoding is what the decoder takes.

@@ -49,7 +49,7 @@ func resize(ctx context.Context, e *raster.Engine, data []byte, p tasks.ResizePa
 func resizeOn(ctx context.Context, host *taskstest.Host, e *raster.Engine, data []byte, p tasks.ResizeParams) (output, error) {
 	call := host.Call(taskstest.Input{Name: "in", Data: data})
 	var extension string
-	result, err := e.Resize(ctx, call, p, func(e string) (io.WriteCloser, error) {
+	result, err := e.Resize(ctx, call, p, func(_, e string) (io.WriteCloser, error) {
 		extension = e
 		return call.Create(ctx, "out")
 	})

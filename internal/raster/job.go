@@ -1,0 +1,124 @@
+package raster
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/tasks"
+)
+
+// How the percents of a job's progress are divided: reading ends at the first, decoding at the second, the rest is the outputs'.
+const (
+	readPercent   = 2
+	decodePercent = 55
+)
+
+// job is one picture on its way to one or several outputs. It is decoded once, as large as the largest of them needs it, and each output is
+// made of what was decoded, never of another output.
+type job struct {
+	header  header
+	params  tasks.ResizeParams
+	outputs []*output
+	denom   int
+	fast    bool // JPEG by the scaling decoder
+}
+
+// newJob decides everything that the header allows to decide, so that what it costs is known before it is spent.
+func (e *Engine) newJob(h header, p tasks.ResizeParams) (*job, error) {
+	j := &job{header: h, params: p, denom: 1}
+	if len(p.Variants) == 0 {
+		o, err := e.newOutput(h, p)
+		if err != nil {
+			return nil, err
+		}
+		j.outputs = append(j.outputs, o)
+	}
+	for _, v := range p.Variants {
+		o, err := e.newOutput(h, v.ResizeParams)
+		if err != nil {
+			return nil, inVariant(v.Name, err)
+		}
+		o.name = v.Name
+		j.outputs = append(j.outputs, o)
+	}
+	if err := e.limits.checkSum(j.outputs); err != nil {
+		return nil, err
+	}
+	if h.format == JPEG {
+		j.fast = fastJPEG(h)
+	}
+	if j.fast {
+		j.denom = j.scaleDenom()
+	}
+	return j, nil
+}
+
+// scaleDenom is how far the decoder may shrink so that the largest output still finds its pixels.
+func (j *job) scaleDenom() int {
+	denom := 8
+	for _, o := range j.outputs {
+		denom = min(denom, o.scaleDenom())
+	}
+	return denom
+}
+
+// decode decodes the picture.
+func (j *job) decode(ctx context.Context, src *source, call *tasks.Call) (decoded, error) {
+	src.progress = func(part float64) {
+		call.Progress(readPercent+int64((decodePercent-readPercent)*part), 100, "percent", "decoding")
+	}
+	d, err := decode(src, j.header, j.fast, j.denom)
+	if err != nil {
+		return decoded{}, err
+	}
+	return d, context.Cause(ctx)
+}
+
+// finish makes the outputs of the decoded picture, one after the other, so that no two are in memory at once. The first that fails fails the job.
+func (j *job) finish(ctx context.Context, d decoded, call *tasks.Call, create Create) (tasks.ResizeResult, error) {
+	result := tasks.ResizeResult{Engine: Name, Source: j.source()}
+	for i, o := range j.outputs {
+		o.progress = func(part float64, doing string) {
+			done := (float64(i) + part) / float64(len(j.outputs))
+			call.Progress(decodePercent+int64((99-decodePercent)*done), 100, "percent", doing)
+		}
+		rendered, err := o.make(ctx, d, create)
+		if err != nil {
+			return tasks.ResizeResult{}, inVariant(o.name, err)
+		}
+		if o.name == "" {
+			result.Rendered = &rendered
+			continue
+		}
+		result.Variants = append(result.Variants, tasks.RenderedVariant{Name: o.name, Rendered: rendered})
+	}
+	call.Progress(100, 100, "percent", "done")
+	return result, nil
+}
+
+// source describes the picture that came in.
+func (j *job) source() tasks.Source {
+	h := j.header
+	s := tasks.Source{Width: h.width, Height: h.height, Format: string(h.format)}
+	if j.params.AutoOrient {
+		s.Width, s.Height = exifOrientation(h.exif).turn().size(h.width, h.height)
+	}
+	if h.frames > 1 {
+		s.Frames = h.frames
+	}
+	return s
+}
+
+// inVariant says which variant an error is about.
+func inVariant(name string, err error) error {
+	if name == "" {
+		return err
+	}
+	if e, ok := err.(*millrace.Error); ok {
+		named := *e
+		named.Detail = fmt.Sprintf("variant %s: %s", name, e.Detail)
+		return &named
+	}
+	return fmt.Errorf("variant %s: %w", name, err)
+}

@@ -1,0 +1,175 @@
+package raster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"io"
+
+	"github.com/millrace/millrace/tasks"
+)
+
+// output is one picture that a job makes: its only one, or a variant.
+type output struct {
+	name     string // of the variant, or ""
+	header   header // of the picture that came in
+	params   tasks.ResizeParams
+	geometry geometry
+	format   string // "" until it is known whether a WebP has transparency
+	colors   *colors
+	keepICC  bool
+	progress func(part float64, doing string)
+}
+
+// defaultQuality is that of an output whose job asks for none.
+func defaultQuality(format string) int {
+	if format == tasks.AVIF {
+		return 50
+	}
+	return 80
+}
+
+func (e *Engine) newOutput(h header, p tasks.ResizeParams) (*output, error) {
+	o := &output{header: h, params: p, format: p.Format}
+	if o.format == "" && h.format != WebP {
+		o.format = string(h.format)
+	}
+	if p.Quality == 0 {
+		o.params.Quality = defaultQuality(o.format)
+	}
+	if o.format == tasks.GIF && h.format == GIF {
+		if err := e.limits.checkAnimation(h); err != nil {
+			return nil, err
+		}
+	}
+	orientation := Orientation(1)
+	if p.AutoOrient {
+		orientation = exifOrientation(h.exif)
+	}
+	var err error
+	if o.geometry, err = plan(h.width, h.height, upright(orientation, int(p.Rotate), p.Flip, p.Flop), p); err != nil {
+		return nil, err
+	}
+	if err := e.limits.checkOutput(h, o.geometry); err != nil {
+		return nil, err
+	}
+	o.planColors()
+	return o, nil
+}
+
+// planColors decides whether the input's profile is kept or its colours are converted.
+func (o *output) planColors() {
+	h, carries := o.header, o.format == tasks.JPEG || o.format == tasks.PNG
+	// A profile may only stand in a picture of its own kind.
+	switch profileSpace(h.icc) {
+	case "RGB ":
+		o.keepICC = carries && !h.grey && !o.params.Grayscale
+	case "GRAY":
+		o.keepICC = carries && h.grey && !o.framed()
+	}
+	o.keepICC = o.keepICC && !o.params.Strip
+	if !o.keepICC {
+		o.colors = parseProfile(h.icc)
+	}
+}
+
+// make makes the output from the decoded picture, which it leaves as it is.
+func (o *output) make(ctx context.Context, d decoded, create Create) (tasks.Rendered, error) {
+	m, err := o.pixels(ctx, d)
+	if err != nil {
+		return tasks.Rendered{}, err
+	}
+	o.settle(m)
+	o.progress(0.78, "encoding")
+	return o.write(ctx, m, create)
+}
+
+// pixels does all that happens to the pixels of one full frame.
+func (o *output) pixels(ctx context.Context, d decoded) (image.Image, error) {
+	m, err := resample(ctx, d, o.geometry, o.direct(), func(part float64) { o.progress(0.67*part, "resizing") })
+	if err != nil {
+		if _, ok := errors.AsType[paletteError](err); ok {
+			return nil, corrupt(o.header.format, err)
+		}
+		return nil, err
+	}
+	o.progress(0.67, "finishing")
+	if m, err = o.colors.apply(ctx, m); err != nil {
+		return nil, err
+	}
+	if m, err = effects(ctx, m, o.params); err != nil {
+		return nil, err
+	}
+	return o.mount(m), context.Cause(ctx)
+}
+
+// direct says that chroma may be halved while resizing, because the planes go straight into a JPEG that halves it.
+func (o *output) direct() bool {
+	p := o.params
+	return o.jpeg() && p.Quality < fullChroma && o.colors == nil && p.Blur == 0 && p.Sharpen == 0 && !o.framed()
+}
+
+// jpeg says that the output is certain to be a JPEG.
+func (o *output) jpeg() bool { return o.format == tasks.JPEG }
+
+// framed says that the picture is laid on a larger canvas.
+func (o *output) framed() bool {
+	w, h := o.geometry.turn.size(o.geometry.window.w, o.geometry.window.h)
+	return w != o.geometry.canvasW || h != o.geometry.canvasH
+}
+
+// settle chooses the format where that was left to the pixels.
+func (o *output) settle(m image.Image) {
+	if o.format != "" {
+		return
+	}
+	o.format = tasks.JPEG
+	if !opaque(m) {
+		o.format = tasks.PNG
+	}
+}
+
+// write encodes the picture into a new output and describes it.
+func (o *output) write(ctx context.Context, m image.Image, create Create) (tasks.Rendered, error) {
+	out, err := create(o.name, extension(o.format))
+	if err != nil {
+		return tasks.Rendered{}, fmt.Errorf("create the output: %w", err)
+	}
+	counted := &counter{w: out}
+	if err := o.encodeAt(counted, m, o.params.Quality); err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			return tasks.Rendered{}, cause
+		}
+		return tasks.Rendered{}, fmt.Errorf("encode the %s: %w", o.format, err)
+	}
+	if err := out.Close(); err != nil {
+		return tasks.Rendered{}, fmt.Errorf("complete the output: %w", err)
+	}
+	size := m.Bounds().Size()
+	r := tasks.Rendered{Width: size.X, Height: size.Y, Format: o.format, Bytes: counted.n, HasAlpha: o.format != tasks.JPEG && !opaque(m)}
+	if o.format == tasks.JPEG {
+		r.Quality = o.params.Quality
+	}
+	return r, nil
+}
+
+// counter counts what is written.
+type counter struct {
+	w io.Writer
+	n int64
+}
+
+// Write implements io.Writer.
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
+}
+
+func extension(format string) string {
+	if format == tasks.JPEG {
+		return "jpg"
+	}
+	return format
+}
