@@ -21,6 +21,13 @@ type geometry struct {
 	turn             turn
 	canvasW, canvasH int // the output
 	offsetX, offsetY int // of the turned window on it
+	filter           filter
+}
+
+// filter is how samples are weighted. The zero value is the default.
+type filter struct {
+	kernel string // of tasks.ResizeParams
+	linear bool   // in linear light
 }
 
 // plan computes the geometry for a stored picture of w × h that is to be turned by t and then changed as p asks.
@@ -35,7 +42,8 @@ func plan(w, h int, t turn, p tasks.ResizeParams) (geometry, error) {
 		}
 	}
 	f := fit(cut.w, cut.h, p)
-	g := geometry{source: t.back(cut, w, h), turn: t, canvasW: f.canvasW, canvasH: f.canvasH, offsetX: f.offsetX, offsetY: f.offsetY}
+	g := geometry{source: t.back(cut, w, h), turn: t, canvasW: f.canvasW, canvasH: f.canvasH, offsetX: f.offsetX, offsetY: f.offsetY,
+		filter: filter{p.Kernel, p.Linear}}
 	g.scaledW, g.scaledH = t.size(f.scaledW, f.scaledH)
 	g.window = t.back(f.window, g.scaledW, g.scaledH)
 	return g, nil

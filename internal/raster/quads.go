@@ -5,14 +5,21 @@ import (
 	"image"
 )
 
-// resampleQuads resizes pictures of four channels. Colours are weighted by their alpha, so that what cannot be seen does not bleed into what
-// can. Memory between the passes is bounded as in resamplePlane.
+// resampleQuads resizes pictures of four channels, and any kind of picture in linear light, which CMYK does not have. Colours are weighted by
+// their alpha, so that what cannot be seen does not bleed into what can. Memory between the passes is bounded as in resamplePlane.
 func resampleQuads(ctx context.Context, d decoded, g geometry, done func(part float64)) (image.Image, error) {
 	fill, err := rowsOf(d)
 	if err != nil {
 		return nil, err
 	}
+	put := putColor
 	_, ink := d.image.(*image.CMYK)
+	if ink {
+		put = putInk
+	} else if g.filter.linear {
+		l := newLight()
+		fill, put = l.rows(fill), l.put
+	}
 	x, y := g.axes(1, 1, float64(d.denom), float64(d.denom))
 	horizontal, vertical := x.taps(), y.taps()
 	kept := window(vertical)
@@ -43,12 +50,7 @@ func resampleQuads(ctx context.Context, d decoded, g geometry, done func(part fl
 		for k, w := range t.weights {
 			addQuads(acc, ring[(t.start+k)%kept*4*x.n:][:4*x.n], float32(w)/(1<<fixedBits))
 		}
-		out := pix[j*4*x.n:][:4*x.n]
-		if ink {
-			putInk(out, acc)
-		} else {
-			putColor(out, acc)
-		}
+		put(pix[j*4*x.n:][:4*x.n], acc)
 		return nil
 	})
 	if ink {

@@ -19,6 +19,7 @@ type decoded struct {
 func (g geometry) axes(outSubX, outSubY int, inSubX, inSubY float64) (x, y axis) {
 	x = mapAxis(g.source.x, g.source.w, g.scaledW, g.window.x, g.window.w, g.turn.flipX, outSubX, inSubX)
 	y = mapAxis(g.source.y, g.source.h, g.scaledH, g.window.y, g.window.h, g.turn.flipY, outSubY, inSubY)
+	x.kernel, y.kernel = g.filter.kernel, g.filter.kernel
 	return x, y
 }
 
@@ -35,27 +36,29 @@ func mapAxis(source, length, scaled, from, n int, mirror bool, outSub int, inSub
 	}
 }
 
-// resample cuts, resizes, mirrors and turns. Luma and chroma planes stay planes, with chroma halved if subsample says so; CMYK stays CMYK;
-// everything else becomes NRGBA.
+// resample cuts, resizes, mirrors and turns. Luma and chroma planes stay planes, with chroma halved if subsample says so, unless light is to be
+// linear; grey stays grey and CMYK stays CMYK; everything else becomes NRGBA.
 func resample(ctx context.Context, d decoded, g geometry, subsample bool, done func(part float64)) (image.Image, error) {
 	var out image.Image
 	var err error
-	switch m := d.image.(type) {
-	case *image.Gray:
-		out, err = resampleGray(ctx, m, d, g, done)
-	case *image.YCbCr:
-		out, err = resampleYCbCr(ctx, m, d, g, subsample, done)
+	grey, _ := d.image.(*image.Gray)
+	planes, _ := d.image.(*image.YCbCr)
+	switch {
+	case grey != nil && !g.filter.linear:
+		out, err = resampleGray(ctx, grey, d, g, done)
+	case planes != nil && !g.filter.linear:
+		out, err = resampleYCbCr(ctx, planes, d, g, subsample, done)
+		if d.narrow {
+			widen(out)
+		}
 	default:
 		out, err = resampleQuads(ctx, d, g, done)
-		if _, ok := m.(*image.Gray16); ok && err == nil {
+		if _, deep := d.image.(*image.Gray16); err == nil && (deep || grey != nil) {
 			out = oneChannel(out)
 		}
 	}
 	if err != nil {
 		return nil, err
-	}
-	if d.narrow {
-		widen(out)
 	}
 	if g.turn.swap {
 		return transpose(out), nil

@@ -38,6 +38,10 @@ func rowsOf(d decoded) (fillRow, error) {
 		return palette(m, d.offset), nil
 	case *image.NYCbCrA:
 		return narrowAlpha(m), nil
+	case *image.YCbCr:
+		return planesToRows(m, d.narrow), nil
+	case *image.Gray:
+		return gray(m), nil
 	}
 	return nil, fmt.Errorf("no way to read a %T", d.image)
 }
@@ -72,6 +76,17 @@ func deep(pix []byte, stride int, straight bool) fillRow {
 			} else {
 				o[0], o[1], o[2], o[3] = at(p), at(p[2:]), at(p[4:]), at(p[6:])
 			}
+		}
+		return nil
+	}
+}
+
+func gray(m *image.Gray) fillRow {
+	return func(y, x0 int, out []float32) error {
+		row := m.Pix[y*m.Stride:]
+		for x := x0; 4*x < len(out); x++ {
+			v, o := float32(row[x]), out[4*x:4*x+4:4*x+4]
+			o[0], o[1], o[2], o[3] = v, v, v, 255
 		}
 		return nil
 	}
@@ -119,9 +134,8 @@ func narrowAlpha(m *image.NYCbCrA) fillRow {
 	return func(y, x0 int, out []float32) error {
 		for x := x0; 4*x < len(out); x++ {
 			i, c := m.YOffset(x, y), m.COffset(x, y)
-			l := 1.164384 * (float32(m.Y[i]) - 16)
-			cb, cr := float32(m.Cb[c])-128, float32(m.Cr[c])-128
-			premultiply(out[4*x:4*x+4], limit(l+1.596027*cr), limit(l-0.391762*cb-0.812968*cr), limit(l+2.017232*cb), float32(m.A[y*m.AStride+x]))
+			r, g, b := narrowRange(float32(m.Y[i]), float32(m.Cb[c])-128, float32(m.Cr[c])-128)
+			premultiply(out[4*x:4*x+4], r, g, b, float32(m.A[y*m.AStride+x]))
 		}
 		return nil
 	}
