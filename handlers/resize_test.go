@@ -68,6 +68,23 @@ func TestResizeNamesItsOutput(t *testing.T) {
 	}
 }
 
+func TestResizeNamesVariantsAsAsked(t *testing.T) {
+	t.Parallel()
+	in := taskstest.Input{Name: "beach.png", Data: picture(t, 120, 80)}
+	result, host, err := run[tasks.ResizeResult](t, "image.resize", `{"format":"jpeg","variants":[{"name":"small.JPG","width":12},{"name":"x.png"},{"name":".c","format":"gif"}]}`, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if result.Rendered != nil || len(result.Variants) != 3 || result.Variants[0].Name != "small.JPG" || result.Variants[0].Height != 8 || result.Variants[2].Format != "gif" {
+		t.Errorf("result %+v", result)
+	}
+	for name, magic := range map[string]string{"small.JPG": "\xff\xd8\xff", "x.png": "\xff\xd8\xff", ".c": "GIF8"} {
+		if data := host.Outputs()[name]; !bytes.HasPrefix(data, []byte(magic)) {
+			t.Errorf("output %q has %d bytes, want one that begins with % x", name, len(data), magic)
+		}
+	}
+}
+
 func TestResizeRefusesWhatIsNoPicture(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

@@ -11,7 +11,7 @@ import (
 
 // Variant is one of several outputs of image.resize. Its params are whole: what a client left out is as beside the list. It has no variants.
 type Variant struct {
-	Name string `json:"name" jsonschema:"required,title=Name,minLength=1,maxLength=64,pattern=^[A-Za-z0-9._-]+$" jsonschema_description:"The output's name: a plain file name that no other variant has."`
+	Name string `json:"name" jsonschema:"required,title=Name,maxLength=64,pattern=^[A-Za-z0-9._-]+$" jsonschema_description:"The output's name: a plain file name that no other variant has."`
 	ResizeParams
 }
 
