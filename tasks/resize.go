@@ -130,8 +130,6 @@ func (p *ResizeParams) check(at string) error {
 		given bool
 	}{
 		{"gravity", p.Gravity == "smart"},
-		{"kernel", p.Kernel != "auto"},
-		{"linear_light", p.Linear},
 		{"frame", p.Frame > 0},
 		{"pages", p.Pages > 1},
 		{"max_bytes", p.MaxBytes > 0},
@@ -198,7 +196,7 @@ type Source struct {
 
 // Resize declares image.resize.
 func Resize() Declaration[ResizeParams] {
-	defaults := ResizeParams{Fit: Inside, Gravity: "center", Kernel: "auto", Subsampling: "auto", Background: "#ffffff", AutoOrient: true, Strip: true}
+	defaults := ResizeParams{Fit: Inside, Gravity: "center", Kernel: KernelAuto, Subsampling: "auto", Background: "#ffffff", AutoOrient: true, Strip: true}
 	example := func(change func(*ResizeParams)) ResizeParams {
 		p := defaults
 		change(&p)

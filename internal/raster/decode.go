@@ -103,6 +103,9 @@ func fastJPEG(h header) bool {
 // scaleDenom is how far the decoder may shrink: never below the size that is wanted, chroma included.
 func (o *output) scaleDenom() int {
 	g, f := o.geometry, o.header.jpeg
+	if g.filter.exact() {
+		return 1
+	}
 	subX, subY := 1, 1
 	if f.components == 3 && !o.params.Grayscale {
 		for _, s := range f.sampling[:3] {

@@ -30,6 +30,9 @@ type filter struct {
 	linear bool   // in linear light
 }
 
+// exact says that the filter must see the picture's own pixels, not averages of them that a decoder made.
+func (f filter) exact() bool { return f.linear || f.kernel == tasks.KernelNearest }
+
 // plan computes the geometry for a stored picture of w × h that is to be turned by t and then changed as p asks.
 func plan(w, h int, t turn, p tasks.ResizeParams) (geometry, error) {
 	tw, th := t.size(w, h)

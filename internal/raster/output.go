@@ -107,7 +107,7 @@ func (o *output) pixels(ctx context.Context, d decoded) (image.Image, error) {
 // direct says that chroma may be halved while resizing, because the planes go straight into a JPEG that halves it.
 func (o *output) direct() bool {
 	p := o.params
-	return o.jpeg() && p.Quality < fullChroma && o.colors == nil && p.Blur == 0 && p.Sharpen == 0 && !o.framed()
+	return o.jpeg() && p.Quality < fullChroma && o.colors == nil && !p.Linear && p.Blur == 0 && p.Sharpen == 0 && !o.framed()
 }
 
 // jpeg says that the output is certain to be a JPEG.
