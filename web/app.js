@@ -2,6 +2,7 @@
 import { html, show } from './lib/html.js';
 import { call, get } from './lib/api.js';
 import { announce, explain, notice } from './lib/notice.js';
+import * as compare from './elements/mill-compare.js';
 import * as copy from './elements/mill-copy.js';
 import * as state from './elements/mill-state.js';
 import * as time from './elements/mill-time.js';
@@ -119,7 +120,7 @@ document.getElementById('theme').addEventListener('click', () => {
 	theme(next);
 });
 
-for (const element of [copy, state, time]) element.register();
+for (const element of [compare, copy, state, time]) element.register();
 theme(localStorage.getItem('mill.theme') ?? 'system');
 session();
 draw({ focus: false });

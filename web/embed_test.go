@@ -202,7 +202,7 @@ func TestModulesKeepTheirLines(t *testing.T) {
 }
 
 // weightLimit is what a first visit may load, uncompressed and without the samples.
-const weightLimit = 100_000
+const weightLimit = 150_000
 
 func TestPageWeight(t *testing.T) {
 	t.Parallel()

@@ -106,12 +106,17 @@ func (f *fakeAPI) result(job, file object) {
 	name := file["name"].(string)
 	switch job["type"] {
 	case "image.resize":
+		if variants, ok := job["params"].(object)["variants"].([]any); ok {
+			f.variants(job, body, variants)
+			return
+		}
 		width := 400
 		if w, ok := job["params"].(object)["width"].(float64); ok {
 			width = int(w)
 		}
 		small, source, size := shrink(body, width)
-		job["result"] = object{"width": size.X, "height": size.Y, "format": "jpeg", "engine": "fake", "source": object{"width": source.X, "height": source.Y, "format": "jpeg"}}
+		job["result"] = object{"width": size.X, "height": size.Y, "format": "jpeg", "quality": 80, "has_alpha": false, "dominant_color": "#7a8ca0",
+			"blurhash": "LEHV6nWB2yk8pyo0adR*.7kCMdnj", "engine": "fake", "source": object{"width": source.X, "height": source.Y, "format": "jpeg"}}
 		f.put(job, name, small)
 	case "file.compress":
 		var packed bytes.Buffer
@@ -133,10 +138,25 @@ func (f *fakeAPI) result(job, file object) {
 	}
 }
 
+// variants makes one output for each.
+func (f *fakeAPI) variants(job object, body []byte, variants []any) {
+	var results []object
+	var source image.Point
+	for _, v := range variants {
+		v := v.(map[string]any)
+		small, from, size := shrink(body, int(v["width"].(float64)))
+		source = from
+		results = append(results, object{"name": v["name"], "width": size.X, "height": size.Y, "format": "jpeg", "bytes": len(small), "quality": 80, "has_alpha": false})
+		f.put(job, v["name"].(string), small)
+	}
+	job["result"] = object{"engine": "fake", "source": object{"width": source.X, "height": source.Y, "format": "jpeg"}, "variants": results}
+}
+
 func (f *fakeAPI) put(job object, name string, body []byte) {
 	file := f.keep(name, body)
-	job["outputs"] = []object{{"name": name, "file": file["id"], "size": file["size"], "content_type": file["content_type"], "sha256": file["sha256"],
-		"url": fmt.Sprintf("/v1/jobs/%s/outputs/%s", job["id"], name)}}
+	outputs, _ := job["outputs"].([]object)
+	job["outputs"] = append(slices.Clone(outputs), object{"name": name, "file": file["id"], "size": file["size"], "content_type": file["content_type"], "sha256": file["sha256"],
+		"url": fmt.Sprintf("/v1/jobs/%s/outputs/%s", job["id"], name)})
 }
 
 func shrink(body []byte, width int) (small []byte, source, size image.Point) {

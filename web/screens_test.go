@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"fmt"
+	"net/url"
 	"testing"
 )
 
@@ -36,6 +37,11 @@ func TestScreens(t *testing.T) {
 			b.wait(`[...document.images].every((image) => image.complete)`)
 			b.checkFit("picture")
 			picture := api.newest()
+			b.submitVariants("mountains.jpg", `{"variants":[{"name":"small","width":120},{"name":"medium","width":320},{"name":"large","width":640}]}`)
+			api.start(api.newest())
+			api.finish(api.newest())
+			b.wait(`document.querySelectorAll("#panel .variants img").length === 4 && [...document.images].every((image) => image.complete)`)
+			b.checkFit("variants")
 
 			b.submitSample("orders.csv", "compute.stats")
 			api.start(api.newest())
@@ -52,7 +58,7 @@ func TestScreens(t *testing.T) {
 			b.checkFit("checksum")
 
 			b.fits("/jobs", "tbody tr:nth-child(4)", "jobs")
-			b.fits("/jobs/"+picture, ".pictures img", "job")
+			b.fits("/jobs/"+picture, "mill-compare img", "job")
 			b.fits("/files", "tbody tr", "files")
 			b.fits("/workers", "#queues", "workers")
 		})
@@ -88,6 +94,17 @@ func (b *tab) submitSample(name, taskType string) {
 	if taskType != "" {
 		b.click(fmt.Sprintf("[name=type][value=%q]", taskType))
 	}
+	b.click("#start")
+	b.waitFor("a job is accepted", func() bool { return b.api.newest() != before })
+}
+
+// submitVariants submits a sample with params that no control of the form can make.
+func (b *tab) submitVariants(name, params string) {
+	b.Helper()
+	before := b.api.newest()
+	b.open("/submit?type=image.resize&params=" + url.QueryEscape(params))
+	b.click(fmt.Sprintf("[data-sample=%q]", name))
+	b.waitText(".chosen", name)
 	b.click("#start")
 	b.waitFor("a job is accepted", func() bool { return b.api.newest() != before })
 }

@@ -21,6 +21,7 @@ func TestSubmit(t *testing.T) {
 		api.held = true
 		byKeyboard(openTab(t, browser, api, usual))
 	})
+	t.Run("before and after", func(t *testing.T) { beforeAndAfter(openTab(t, browser, newFakeAPI(t), usual)) })
 	t.Run("a file of one's own", func(t *testing.T) { ownFile(openTab(t, browser, newFakeAPI(t), usual)) })
 	t.Run("errors at their fields", func(t *testing.T) { fieldErrors(openTab(t, browser, newFakeAPI(t), usual)) })
 	t.Run("a connection that breaks", func(t *testing.T) {
@@ -244,4 +245,37 @@ func failingJob(b *tab) {
 	b.click("[data-action=retry]")
 	b.waitText("#main", "queued")
 	b.waitText("#status", "Queued again")
+}
+
+// beforeAndAfter moves the slider by keyboard and by pointer. Pictures of another shape have none.
+func beforeAndAfter(b *tab) {
+	b.submitSample("mountains.jpg", "")
+	b.wait(`document.querySelector("#panel mill-compare input") && [...document.images].every((image) => image.complete && image.naturalWidth > 0)`)
+	shown := func() string {
+		return eval[string](b, `getComputedStyle(document.querySelector("mill-compare .upper")).clipPath`)
+	}
+	half := shown()
+	if !strings.Contains(half, "50%") {
+		b.Errorf("the picture before is cut as %q, want half of it", half)
+	}
+	b.run(chromedp.Evaluate[chromedp.Void](`document.querySelector("mill-compare input").focus()`))
+	b.press(kb.ArrowRight, kb.ArrowRight, kb.ArrowRight)
+	if value := eval[string](b, `document.querySelector("mill-compare input").value`); value != "53" || shown() == half {
+		b.Errorf("after three steps to the right the slider is at %s and the cut %q", value, shown())
+	}
+	b.run(chromedp.Evaluate[chromedp.Void](`(() => { const o = document.querySelector("mill-compare .over"), r = o.getBoundingClientRect();
+		o.dispatchEvent(new PointerEvent("pointermove", { pointerType: "mouse", clientX: r.left + r.width / 4, clientY: r.top + 5 })); })()`))
+	if value := eval[string](b, `document.querySelector("mill-compare input").value`); value != "25" {
+		b.Errorf("with the pointer at a quarter the slider is at %s", value)
+	}
+	same := eval[bool](b, `(() => { const [a, c] = ["under", "upper"].map((name) => document.querySelector("mill-compare ." + name).getBoundingClientRect()); return Math.abs(a.width - c.width) < 1 && Math.abs(a.height - c.height) < 1 && a.width > 100; })()`)
+	if !same {
+		b.Error("the two pictures do not cover each other")
+	}
+
+	b.submitVariants("mountains.jpg", `{"variants":[{"name":"a","width":100},{"name":"b","width":200}]}`)
+	b.waitText("#panel .variants", "100 ×")
+	if eval[bool](b, `!!document.querySelector("#panel mill-compare")`) {
+		b.Error("variants have a slider")
+	}
 }

@@ -43,24 +43,62 @@ function failure(error) {
 	return html`<div class="notice bad"><p class="strong">${error.message}</p><p>${hint} <code>${error.code}</code></p></div>`;
 }
 
-/** Before and after, where both are pictures that a browser shows. */
+/** Before and after, where both are pictures that a browser shows; variants as a grid. */
 function pictures(job, file, outputs) {
 	const after = outputs.filter((output) => shown.test(output.content_type));
 	if (!after.length) return null;
-	const { width, height, source } = job.result ?? {};
+	const before = file && shown.test(file.content_type) ? file : null;
+	const result = job.result ?? {};
+	if (result.variants) return variants(job, before, after);
 	const one = after.length === 1;
+	if (one && before && comparable(result)) return html`
+		<figure>
+			<mill-compare before=${contentURL(before.id)} after=${outputURL(job, after[0])} label=${after[0].name}></mill-compare>
+			<figcaption class="row between">${caption('Before', before.size, result.source)}${caption('After', after[0].size, result)}</figcaption>
+		</figure>
+		${about(result)}`;
 	return html`
 		<div class="pictures">
-			${file && shown.test(file.content_type) && picture('Before', contentURL(file.id), file.name, file.size, source)}
-			${after.map((output) => picture(one ? 'After' : output.name, outputURL(job, output), output.name, output.size, one && { width, height }))}
-		</div>`;
+			${before && picture('Before', contentURL(before.id), before.name, before.size, result.source)}
+			${after.map((output) => picture(one ? 'After' : output.name, outputURL(job, output), output.name, output.size, one && result))}
+		</div>
+		${one && about(result)}`;
 }
 
-const picture = (title, url, name, size, dimensions) => html`
+/** comparable pictures have the same shape: a cropped one laid over its source would show two different things. */
+function comparable({ width, height, source }) {
+	return width > 0 && source?.width > 0 && Math.abs(width / height / (source.width / source.height) - 1) < 0.02;
+}
+
+const variants = (job, before, after) => html`
+	<div class="pictures variants">
+		${before && picture('Before', contentURL(before.id), before.name, before.size, job.result.source)}
+		${job.result.variants.map((variant) => {
+			const output = after.find(({ name }) => name === variant.name);
+			return output && picture(variant.name, outputURL(job, output), output.name, output.size, variant, before && change(before.size, output.size));
+		})}
+	</div>`;
+
+/** about says what is known of a picture beyond its size. */
+function about(result) {
+	const entries = [
+		['Format', result.format], ['Quality', result.quality], ['Frames', result.pages > 1 && result.pages], ['Transparency', result.has_alpha && 'yes'],
+		['Main colour', result.dominant_color && html`<svg class="swatch" viewBox="0 0 1 1" aria-hidden="true"><rect width="1" height="1" fill=${result.dominant_color}></rect></svg> <code>${result.dominant_color}</code>`],
+		['BlurHash', result.blurhash && html`<code class="break">${result.blurhash}</code> <mill-copy value=${result.blurhash} label="Copy the BlurHash"></mill-copy>`],
+		['ThumbHash', result.thumbhash && html`<code class="break">${result.thumbhash}</code> <mill-copy value=${result.thumbhash} label="Copy the ThumbHash"></mill-copy>`],
+		['Engine', result.engine],
+	].filter(([, value]) => value);
+	return entries.length > 0 && facts(entries);
+}
+
+const picture = (title, url, name, size, dimensions, more) => html`
 	<figure>
 		<a href=${url} download=${name}><img src=${url} alt=${`${title}: ${name}`}></a>
-		<figcaption><span class="strong">${title}</span> <span class="quiet number">${dimensions?.width > 0 && `${dimensions.width} × ${dimensions.height} · `}${bytes(size)}</span></figcaption>
+		<figcaption>${caption(title, size, dimensions)} ${more}</figcaption>
 	</figure>`;
+
+const caption = (title, size, dimensions) => html`
+	<span><span class="strong break">${title}</span> <span class="quiet number">${dimensions?.width > 0 && `${dimensions.width} × ${dimensions.height} · `}${bytes(size)}</span></span>`;
 
 const files = (job, file, outputs) => html`
 	<ul class="files">${outputs.map((output) => html`
