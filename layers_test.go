@@ -53,7 +53,9 @@ var layers = []layer{
 	{"internal/cron", "", "when something runs is arithmetic, and starts nothing"},
 	{"internal/metrics", "internal/cache internal/queue store", "figures are read from what keeps them"},
 	{"internal/backup", "store/blob", "a stream of the ledger's copy and the bytes; both come as functions"},
-	{"internal/raster", "tasks", "an image engine fits the interface of its handler and knows nothing else"},
+	{"internal/raster/order", "", "what raster asks of another process, in words that cost its helper nothing"},
+	{"internal/raster", "tasks internal/raster/order", "an image engine fits the interface of its handler and knows nothing else"},
+	{"internal/vips", "internal/raster/order", "keeps helper processes and passes orders on, whatever they say"},
 	{"internal/supervise/graceful", "", "ends an HTTP server, whoever wrote it"},
 	{"internal/supervise", "", "keeps processes alive, whatever they do"},
 	{"internal/embedded", "", "a Redis in this process, for whoever dials it"},
@@ -67,6 +69,7 @@ var layers = []layer{
 
 	{"cmd/internal/boot", "*", "the only wiring"},
 	{"cmd/millrace", "client cmd/internal/boot tasks", "beyond serve the command line is a client of the REST API"},
+	{"cmd/millrace-vips", "internal/raster/order", "the helper is libvips behind a pipe: it must cost a worker's memory nothing else"},
 	{"cmd", "cmd/internal/boot", "a main is flags, boot and an exit code"},
 	{"e2e", "", "the suite drives the built binaries from outside"},
 	{"chaos", "", "the fault runs drive the built binaries from outside"},

@@ -90,6 +90,13 @@ func Bind[P any](d Declaration[P], h Handler[P]) Type {
 	}
 }
 
+// Engine is what does the work of a type, where that depends on the installation.
+type Engine struct {
+	Name   string   // with its version, as results state it
+	Reads  []string // formats of inputs
+	Writes []string // formats of outputs
+}
+
 // List is every task type a process knows, by name.
 type List struct {
 	types  []Type

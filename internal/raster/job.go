@@ -1,6 +1,7 @@
 package raster
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -21,7 +22,8 @@ type job struct {
 	params  tasks.ResizeParams
 	outputs []*output
 	denom   int
-	fast    bool // JPEG by the scaling decoder
+	fast    bool   // JPEG by the scaling decoder
+	engine  string // that did it, where it was not this one alone
 }
 
 // newJob decides everything that the header allows to decide, so that what it costs is known before it is spent.
@@ -77,7 +79,7 @@ func (j *job) decode(ctx context.Context, src *source, call *tasks.Call) (decode
 
 // finish makes the outputs of the decoded picture, one after the other, so that no two are in memory at once. The first that fails fails the job.
 func (j *job) finish(ctx context.Context, d decoded, call *tasks.Call, create Create) (tasks.ResizeResult, error) {
-	result := tasks.ResizeResult{Engine: Name, Source: j.source()}
+	result := tasks.ResizeResult{Engine: cmp.Or(j.engine, Name), Source: j.source()}
 	for i, o := range j.outputs {
 		o.progress = func(part float64, doing string) {
 			done := (float64(i) + part) / float64(len(j.outputs))

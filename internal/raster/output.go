@@ -7,6 +7,7 @@ import (
 	"image"
 	"io"
 
+	"github.com/millrace/millrace/internal/raster/order"
 	"github.com/millrace/millrace/tasks"
 )
 
@@ -19,6 +20,7 @@ type output struct {
 	format   string // "" until it is known whether a WebP has transparency
 	colors   *colors
 	keepICC  bool
+	made     *order.Picture // by the native engine, and if so only to be finished here
 	progress func(part float64, doing string)
 }
 
@@ -76,6 +78,9 @@ func (o *output) planColors() {
 
 // make makes the output from the decoded picture, which it leaves as it is.
 func (o *output) make(ctx context.Context, d decoded, create Create) (tasks.Rendered, error) {
+	if o.made != nil && o.made.Format != "" {
+		return o.deliver(create)
+	}
 	m, err := o.pixels(ctx, d)
 	if err != nil {
 		return tasks.Rendered{}, err
@@ -87,11 +92,8 @@ func (o *output) make(ctx context.Context, d decoded, create Create) (tasks.Rend
 
 // pixels does all that happens to the pixels of one full frame.
 func (o *output) pixels(ctx context.Context, d decoded) (image.Image, error) {
-	m, err := resample(ctx, d, o.geometry, o.direct(), func(part float64) { o.progress(0.67*part, "resizing") })
+	m, err := o.resized(ctx, d)
 	if err != nil {
-		if _, ok := errors.AsType[paletteError](err); ok {
-			return nil, corrupt(o.header.format, err)
-		}
 		return nil, err
 	}
 	o.progress(0.67, "finishing")
@@ -102,6 +104,18 @@ func (o *output) pixels(ctx context.Context, d decoded) (image.Image, error) {
 		return nil, err
 	}
 	return o.mount(m), context.Cause(ctx)
+}
+
+// resized is the picture in its new size, upright.
+func (o *output) resized(ctx context.Context, d decoded) (image.Image, error) {
+	if o.made != nil {
+		return pictureOf(o.made), nil
+	}
+	m, err := resample(ctx, d, o.geometry, o.direct(), func(part float64) { o.progress(0.67*part, "resizing") })
+	if _, ok := errors.AsType[paletteError](err); ok {
+		return nil, corrupt(o.header.format, err)
+	}
+	return m, err
 }
 
 // direct says that chroma may be halved while resizing, because the planes go straight into a JPEG that halves it.

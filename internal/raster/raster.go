@@ -7,6 +7,7 @@
 package raster
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -20,6 +21,7 @@ const Name = "raster/1"
 // Engine resizes pictures. It may be used by several goroutines; a picture is worked on by the one that calls.
 type Engine struct {
 	limits Limits
+	native Native // asked first; may be nil
 }
 
 // New makes an Engine with DefaultLimits.
@@ -48,12 +50,17 @@ func (e *Engine) Resize(ctx context.Context, call *tasks.Call, p tasks.ResizePar
 	if err != nil {
 		return tasks.ResizeResult{}, err
 	}
-	release, err := call.Reserve(ctx, j.memory())
+	offered := e.offer(ctx, j, src)
+	release, err := call.Reserve(ctx, max(j.memory(), offered.memory()))
 	if err != nil {
 		return tasks.ResizeResult{}, fmt.Errorf("reserve memory for %d × %d pixels: %w", h.width, h.height, err)
 	}
 	defer release()
-	d, err := j.decode(ctx, src, call)
+	var d decoded
+	made, err := e.natively(ctx, offered, j, src, cmp.Or(call.Inputs()[0].SHA256, call.Inputs()[0].ID))
+	if err == nil && !made {
+		d, err = j.decode(ctx, src, call)
+	}
 	if err != nil {
 		return tasks.ResizeResult{}, src.cause(err)
 	}

@@ -61,3 +61,11 @@ func (s *source) cause(err error) error {
 	}
 	return err
 }
+
+// path is the name of the file that has the input, or "" where it lies elsewhere.
+func (s *source) path() string {
+	if f, ok := s.in.(interface{ Name() string }); ok {
+		return f.Name()
+	}
+	return ""
+}
