@@ -64,6 +64,8 @@ type Config struct {
 	// Unclaimed is how long a delivery may be in somebody's hands before the ledger is asked whether anybody claimed it. 0: 2 s,
 	// so that with the looks before and after it what a killed process held is sent again within five. It is longer while the ledger answers slowly.
 	Unclaimed time.Duration
+	// Tidy is how often what has expired is removed; blobs are collected half as often. 0: 30 s.
+	Tidy time.Duration
 	// Archive is how many final failures each queue keeps on its dashboard. 0: 1,000.
 	Archive int
 	// LowDisk is how many free bytes are so few that what was deleted must make room soon. 0: 128 MiB.
@@ -120,6 +122,7 @@ func New(c Config) *Leader {
 	c.Silence = cmp.Or(c.Silence, 10*time.Second)
 	c.CancelGrace = cmp.Or(c.CancelGrace, 10*time.Second)
 	c.Unclaimed = cmp.Or(c.Unclaimed, 2*time.Second)
+	c.Tidy = cmp.Or(c.Tidy, 30*time.Second)
 	c.Archive = cmp.Or(c.Archive, 1000)
 	c.LowDisk = cmp.Or(c.LowDisk, 128<<20)
 	if c.Gate == nil {
@@ -158,9 +161,9 @@ func (l *Leader) planRounds() {
 	l.slow = []round{
 		{name: "find deliveries that were given up", every: 30 * time.Second, do: l.sweepArchived},
 		{name: "trim the queue's archive", every: time.Minute, do: l.trim},
-		{name: "expire jobs and files", every: 30 * time.Second, do: l.expire},
+		{name: "expire jobs and files", every: l.Tidy, do: l.expire},
 		{name: "expire keys", every: time.Minute, do: l.expireKeys},
-		{name: "collect blobs", every: time.Minute, do: l.collect},
+		{name: "collect blobs", every: 2 * l.Tidy, do: l.collect},
 		{name: "sweep temporary bytes", every: 10 * time.Minute, do: l.sweepTemporary},
 		{name: "sweep the blob store", every: 24 * time.Hour, do: l.sweepBlobs, next: later},
 	}
@@ -196,7 +199,7 @@ func (l *Leader) lead(ctx context.Context, since time.Time) {
 	for _, rounds := range [][]round{l.watch, l.quick, l.due} {
 		working.Go(func() { l.work(leading, rounds, l.pace) })
 	}
-	working.Go(func() { l.work(leading, l.slow, 5*l.pace) })
+	working.Go(func() { l.work(leading, l.slow, min(5*l.pace, l.Tidy)) })
 	l.hold(leading)
 	stop()
 	working.Wait()
