@@ -46,8 +46,9 @@ var edits = map[Rule][]edit{
 	Rescue:      {{"FROM jobs j INDEXED BY jobs_owner LEFT JOIN workers", "WHERE", "WHERE 0 AND"}},
 	Collect:     {{"UPDATE blobs SET state = 'dying'", " AND NOT EXISTS (SELECT 1 FROM files WHERE blob = key)", ""}, {"UPDATE blobs SET loose = 0", "LIMIT ?2", "LIMIT 0 * ?2"}},
 	TakeLive:    {{"UPDATE blobs SET touched_at", " AND state = 'live'", ""}},
-	KeepInputs:  {{"INTO job_files", "INSERT INTO job_files (job, file) VALUES (?, ?)", "SELECT ?1, ?2 WHERE 0"}},
-	Webhook:     {{"INSERT INTO webhook_deliveries", "VALUES (?, ?, ?, ?, ?, ?, ?)", "SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE ?5 <> 'canceled'"}},
+	KeepInputs: {{"INTO job_files", "VALUES (?, ?)", "SELECT ?1, ?2 WHERE 0"}, // a claim still finds the files by their ids
+		{"FROM files WHERE id IN", "SELECT file FROM job_files WHERE job = ?", "SELECT i.value ->> 'file' FROM jobs, json_each(jobs.inputs) i WHERE jobs.id = ?"}},
+	Webhook: {{"INSERT INTO webhook_deliveries", "VALUES (?, ?, ?, ?, ?, ?, ?)", "SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE ?5 <> 'canceled'"}},
 	CancelSticks: {{"json_set(attempts", "iif(?5 OR cancel_at IS NULL, ?4, 'canceled')", "?4"},
 		{"json_set(attempts", "iif(?5 OR cancel_at IS NOT NULL, NULL, ?6)", "iif(?5, NULL, ?6)"}},
 	Paused:  {{"UPDATE meta SET value = value + 1", "value + 1", "value"}},

@@ -88,6 +88,9 @@ func (w *world) live(r request) {
 	time.Sleep(r.at)
 	d := w.dice("client", r.token)
 	id := w.submit(d, r)
+	for _, one := range append([]request{r}, r.more...) {
+		w.letGo(one)
+	}
 	if id == "" || id == refused {
 		return
 	}
@@ -127,7 +130,7 @@ func text(err error) string {
 }
 
 // spec is the request in the dispatcher's words.
-func (w *world) spec(r request) dispatch.Spec {
+func (w *world) spec(r request, input string) dispatch.Spec {
 	params, err := json.Marshal(r.work)
 	if err != nil {
 		w.wrongly("encode params: %v", err)
@@ -135,7 +138,7 @@ func (w *world) spec(r request) dispatch.Spec {
 	short, most := 100*time.Millisecond, time.Second
 	never := false
 	spec := dispatch.Spec{
-		Tenant: tenant, Type: r.kind, Params: params, Inputs: []millrace.Input{{File: w.files[r.file].ID}}, Priority: r.priority, Delay: r.delay,
+		Tenant: tenant, Type: r.kind, Params: params, Inputs: []millrace.Input{{File: input}}, Priority: r.priority, Delay: r.delay,
 		Timeout: r.timeout, MaxAttempts: r.attempts, Backoff: dispatch.BackoffSpec{Initial: &short, Max: &most}, Cache: &never,
 		Tags: []string{r.token}, Retention: r.keep, Unique: r.unique, Webhook: r.webhook,
 	}
@@ -156,12 +159,15 @@ func (r request) key() string {
 // submit asks for the jobs of a request until it is known what became of it, or without a key once, and answers the first one's id.
 func (w *world) submit(d dice, r request) string {
 	all := append([]request{r}, r.more...)
-	spec := w.spec(r)
+	spec := w.spec(r, w.input(r))
 	others := make([]dispatch.Spec, len(r.more))
 	for i, one := range r.more {
-		others[i] = w.spec(one)
+		others[i] = w.spec(one, w.input(one))
 	}
-	for {
+	for calmly := 0; ; {
+		if w.tired(&calmly, r.token) {
+			return ""
+		}
 		for _, one := range all {
 			w.history.Attempted(storetest.Submission{Token: one.token, Tenant: tenant, Spends: one.spends(w.plan), Idempotency: r.key()})
 		}

@@ -13,6 +13,7 @@ type plan struct {
 	window  int              // of the dispatchers
 	catchUp millrace.CatchUp // of a schedule that ticks once a minute; "" for none
 	clear   bool             // at the end hours pass, so that the clean-up has something to do
+	tidy    time.Duration    // how often the leader clears away; 0: as seldom as the product does
 	workers int
 	weather weather // of calls to the ledger
 	network weather // of commands to Redis
@@ -37,8 +38,8 @@ type strike struct {
 	span  time.Duration
 }
 
-// mostLeap is less than how long a blob that somebody took is safe from the collector. A longer one between taking it and referring to it loses
-// its bytes: what is known of that stands in docs/simulation.md.
+// mostLeap is how far the clock leaps in a world altogether: less than how long a blob that somebody took is safe from the collector. A longer one
+// between taking it and referring to it loses its bytes: what is known of that stands in docs/simulation.md.
 const mostLeap = 50 * time.Minute
 
 // The blows.
@@ -63,7 +64,8 @@ type request struct {
 	token string
 	kind  string // the task type
 	work  work
-	file  int
+	file  int     // of those that are there from the beginning
+	bring *upload // instead of it
 
 	priority millrace.Priority
 	attempts int
@@ -92,6 +94,9 @@ func newPlan(seed uint64) plan {
 	if d.chance(0.3) {
 		p.catchUp = []millrace.CatchUp{millrace.CatchUpNone, millrace.CatchUpLast, millrace.CatchUpAll}[d.IntN(3)]
 	}
+	if d := throw(seed, "tidy"); d.chance(0.4) {
+		p.tidy = d.between(400*time.Millisecond, 3*time.Second)
+	}
 	// Some worlds are calm but for their blows, so that what a blow does is not hidden by the storm.
 	storm := []float64{0, 0, 0.3, 1, 3}[d.IntN(5)]
 	p.weather = weather{before: 0.01, after: 0.02, ghost: 0.01, delay: 0.02}.times(storm)
@@ -102,16 +107,24 @@ func newPlan(seed uint64) plan {
 	for i := 6 + d.IntN(14); i > 0; i-- {
 		d := throw(seed, "job", i)
 		r := newRequest(d, i, p.span)
+		r.bring = newUpload(throw(seed, "upload", i))
 		for d.chance(0.3) && i > 1 { // a batch
 			i--
 			one := newRequest(throw(seed, "job", i), i, p.span)
 			one.at = r.at
+			one.bring = newUpload(throw(seed, "upload", i))
 			r.more = append(r.more, one)
 		}
 		p.jobs = append(p.jobs, r)
 	}
+	leapt := time.Duration(0)
 	for i := range 1 + d.IntN(7) {
-		p.strikes = append(p.strikes, newStrike(throw(seed, "strike", i), p))
+		s := newStrike(throw(seed, "strike", i), p)
+		if s.what == strikeLeap {
+			s.span = min(s.span, mostLeap-leapt)
+			leapt += s.span
+		}
+		p.strikes = append(p.strikes, s)
 	}
 	return p
 }

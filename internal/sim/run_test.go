@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/store"
 	"github.com/millrace/millrace/store/storetest"
 )
@@ -74,8 +75,9 @@ func (w *world) run(ctx context.Context) error {
 		return err
 	}
 	if w.plan.clear {
-		w.leap(2 * time.Hour)
-		time.Sleep(100 * time.Second) // every duty of the leader has its turn
+		if err := w.clearAway(ctx); err != nil {
+			return err
+		}
 	}
 	w.shutDown()
 	if err := w.watch.ends(ctx); err != nil {
@@ -128,6 +130,19 @@ func (w *world) settle(ctx context.Context, clients <-chan struct{}) error {
 		<-clients
 	}
 	return nil
+}
+
+// clearAway lets hours pass, so that the clean-up has something to do, while a job waits in a paused queue for its input, whose own time is over.
+func (w *world) clearAway(ctx context.Context) error {
+	w.pause("cpu.low", true)
+	w.submit(w.dice("late"), request{
+		token: "t-late", kind: typeCPU, priority: millrace.Low, bring: &upload{keep: time.Minute}, attempts: 1, timeout: time.Minute,
+		keep: 72 * time.Hour, keyed: true, work: work{Token: "t-late"},
+	})
+	w.leap(2 * time.Hour)
+	time.Sleep(100 * time.Second) // every duty of the leader has its turn
+	w.pause("cpu.low", false)
+	return w.settle(ctx, make(chan struct{}))
 }
 
 // shutDown drains every process and waits for every goroutine.

@@ -200,7 +200,9 @@ func (s *slot) dispatcherOf(p *process, q *queue.Queue) *dispatch.Dispatcher {
 
 func (s *slot) lead(ctx context.Context, p *process, q *queue.Queue) error {
 	jobs := scheduled{s.dispatcherOf(p, q)}
-	return scheduler.New(scheduler.Config{Ledger: newLedger(p), Queue: q, Jobs: jobs, Blobs: &blobs{p}, Log: s.world.logger(p), Chance: p.chance}).Run(ctx)
+	return scheduler.New(scheduler.Config{
+		Ledger: newLedger(p), Queue: q, Jobs: jobs, Blobs: &blobs{p}, Log: s.world.logger(p), Tidy: s.world.plan.tidy, Chance: p.chance,
+	}).Run(ctx)
 }
 
 // silence is for news that nobody hears: they are hints.

@@ -44,6 +44,7 @@ type world struct {
 	struck  map[string]int
 	held    map[string]holding // by slot and token
 	calls   map[string]int     // handlers called, by token
+	brought map[string]string  // the file that a client uploaded for its job, by token
 	wrong   []string
 	drained time.Duration // the longest drain
 }
@@ -204,6 +205,7 @@ func template(t testing.TB, dir string) []byte {
 func newWorld(r *rig, seed uint64, traced bool) (*world, error) {
 	w := &world{
 		rig: r, seed: seed, bytes: newBytesStore(), struck: map[string]int{}, held: map[string]holding{}, calls: map[string]int{},
+		brought: map[string]string{},
 		history: &storetest.History{Token: tokenOf},
 	}
 	if traced {
@@ -231,8 +233,9 @@ func newWorld(r *rig, seed uint64, traced bool) (*world, error) {
 	return w, w.upload()
 }
 
-// upload writes the files that jobs work on. Others came hours ago and have the bytes that the jobs' outputs have: some expire at the beginning, so that
-// their bytes are collected while jobs write the same ones, the others when the clean-up has its turn, while outputs still share them.
+// upload writes the files that jobs work on. Others came hours ago and have the bytes that the jobs' outputs or the clients' own uploads have: some expire
+// at the beginning, so that their bytes are collected while others write the same ones, the others when the clean-up has its turn, while outputs still
+// share them.
 func (w *world) upload() error {
 	d := w.dice("files")
 	const ago = 2 * time.Hour
@@ -242,6 +245,11 @@ func (w *world) upload() error {
 			keep = d.between(2*time.Minute, 100*time.Minute)
 		}
 		if _, err := w.uploadOne(outputBytes(i+1), ago+keep); err != nil {
+			return err
+		}
+	}
+	for i := uploads / 2; i < uploads; i++ {
+		if _, err := w.uploadOne(uploadBytes(i), ago+w.dice("chaff", i).between(-3*time.Second, 8*time.Second)); err != nil {
 			return err
 		}
 	}
