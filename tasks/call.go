@@ -22,7 +22,7 @@ type Host interface {
 	Create(ctx context.Context, name string) (io.WriteCloser, error)
 	// Progress notes how far the attempt is; the last value wins. It never blocks.
 	Progress(p millrace.Progress)
-	// Reserve waits for a share of the process's memory budget and holds it until release is called.
+	// Reserve takes a share of the process's memory budget, which is held until release is called. It waits no longer than a moment.
 	Reserve(ctx context.Context, bytes int64) (release func(), err error)
 }
 
@@ -57,8 +57,9 @@ func (c *Call) Progress(done, total int64, unit, message string) {
 	c.host.Progress(millrace.Progress{Done: done, Total: total, Unit: unit, Message: message})
 }
 
-// Reserve asks for bytes of the process's memory budget before a big buffer is made and waits until they are free. More than the whole budget
-// is a permanent too_large. The handler calls release when the buffer is gone.
+// Reserve asks for bytes of the process's memory budget before a big buffer is made: all that the job will need, once, as soon as its header has
+// been read. While others have them it answers an error, which the handler returns: the job is put back and no attempt spent. More than the
+// whole budget is a permanent too_large. The handler calls release when the buffer is gone.
 func (c *Call) Reserve(ctx context.Context, bytes int64) (release func(), err error) {
 	return c.host.Reserve(ctx, bytes)
 }

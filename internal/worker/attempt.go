@@ -111,13 +111,10 @@ func (w *Worker) attempt(p *place, typ tasks.Type, c store.Claimed) error {
 	defer w.remove(a)
 	w.news.add(notify.Event{Tenant: c.Job.Tenant, Job: c.Job.ID, State: millrace.Running})
 
-	var result json.RawMessage
-	var outputs []store.NewOutput
-	err := p.start(ctx)
-	if err == nil {
-		result, outputs, err = w.work(ctx, a, typ)
+	result, outputs, err := w.inSlot(ctx, p, a, typ, slotWait)
+	if none, ok := errors.AsType[noRoom](err); ok && timesWithoutRoom(c.Job) >= keepAfter {
+		result, outputs, err = w.withRoom(ctx, p, a, typ, none.bytes)
 	}
-	p.stop()
 	o := w.outcome(a, result, outputs, err)
 	if o == nil {
 		a.host.discard(true)
@@ -139,10 +136,37 @@ func (w *Worker) attempt(p *place, typ tasks.Type, c store.Claimed) error {
 	return nil
 }
 
+// inSlot does the work once a slot is free, for which it waits a while at most.
+func (w *Worker) inSlot(ctx context.Context, p *place, a *attempt, typ tasks.Type, wait time.Duration) (json.RawMessage, []store.NewOutput, error) {
+	defer p.stop()
+	if err := p.start(ctx, wait); err != nil {
+		return nil, nil, err
+	}
+	return w.work(ctx, a, typ)
+}
+
+// withRoom does the work of a job that was put back for want of memory often enough, once there is room. Until then it has no slot, and its
+// timeout does not run.
+func (w *Worker) withRoom(ctx context.Context, p *place, a *attempt, typ tasks.Type, bytes int64) (json.RawMessage, []store.NewOutput, error) {
+	wait := keepWait
+	if !a.deadline.IsZero() {
+		wait = min(wait, time.Until(a.deadline))
+	}
+	room, err := w.budget.keepRoom(ctx, a.job.ID, bytes, wait, w.drained)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer room.release()
+	p.back()
+	a.host.again(room)
+	return w.inSlot(ctx, p, a, typ, keepWait)
+}
+
 // work runs the handler within its time and publishes its outputs.
 func (w *Worker) work(ctx context.Context, a *attempt, typ tasks.Type) (result json.RawMessage, outputs []store.NewOutput, err error) {
 	ctx, stop := a.limit(ctx)
 	defer stop()
+	a.returned.Store(false)
 	watched := context.AfterFunc(ctx, func() { w.watchStuck(a, context.Cause(ctx)) })
 	defer watched()
 	fault.For(fault.Claimed, a.job.Tags)

@@ -32,6 +32,7 @@ type host struct {
 	progress millrace.Progress
 	dirty    bool      // progress has changed since the last beat
 	told     time.Time // when watchers heard last
+	kept     *grant    // memory that the handler has not asked for yet
 }
 
 // newHost makes a host at the beginning of an attempt. Watchers hear of that, so of the progress they hear a while after.
@@ -204,7 +205,40 @@ func (h *host) last() millrace.Progress {
 	return h.progress
 }
 
-// Reserve asks for memory.
+// Reserve asks for memory. Without room the handler gets an error that puts its job back.
 func (h *host) Reserve(ctx context.Context, bytes int64) (func(), error) {
-	return h.worker.budget.reserve(ctx, bytes)
+	if bytes <= 0 {
+		return func() {}, nil
+	}
+	if g := h.takeKept(bytes); g != nil {
+		return g.release, nil
+	}
+	g, err := h.worker.budget.reserve(ctx, h.job.ID, bytes)
+	if err != nil {
+		return nil, err
+	}
+	return g.release, nil
+}
+
+// takeKept is the memory that the worker has got for the job before the handler asked, or nil.
+func (h *host) takeKept(bytes int64) *grant {
+	h.news.Lock()
+	defer h.news.Unlock()
+	g := h.kept
+	if g == nil || g.bytes < bytes {
+		return nil
+	}
+	h.kept = nil
+	return g
+}
+
+// again makes the host ready for another call of the handler: nothing of the first one is left, and g is there to be asked for.
+func (h *host) again(g *grant) {
+	h.discard(true)
+	h.mu.Lock()
+	h.outputs = nil
+	h.mu.Unlock()
+	h.news.Lock()
+	defer h.news.Unlock()
+	h.kept = g
 }

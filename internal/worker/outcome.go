@@ -16,6 +16,7 @@ import (
 func (w *Worker) outcome(a *attempt, result json.RawMessage, outputs []store.NewOutput, err error) *store.Outcome {
 	job := a.job
 	o := &store.Outcome{Job: job.ID, Tenant: job.Tenant, Fence: job.Fence, Progress: a.host.last()}
+	var none noRoom
 	switch {
 	case err == nil:
 		o.Kind, o.Attempt, o.Result, o.Outputs = store.OutcomeSucceeded, millrace.AttemptSucceeded, result, outputs
@@ -26,6 +27,8 @@ func (w *Worker) outcome(a *attempt, result json.RawMessage, outputs []store.New
 		o.Error = &millrace.JobError{Code: millrace.CodeCanceled, Message: "canceled by request"}
 	case errors.Is(err, errShutdown), errors.Is(err, errCrowded):
 		o.Kind, o.Attempt = store.OutcomeReleased, millrace.AttemptReleased
+	case errors.As(err, &none):
+		w.waitForRoom(o, job, none.kept)
 	case errors.Is(err, errDeadline):
 		o.Kind, o.Attempt, o.Error = store.OutcomeFailed, millrace.AttemptTimeout, deadlineError(job, "passed before the job was done")
 	case storageError(err) != nil && w.waitForStorage(o, job, storageError(err)):
@@ -87,18 +90,52 @@ func storageError(err error) *millrace.JobError {
 
 // waitForStorage puts the job back for a while, unless that was done often enough. The history knows how often it was.
 func (w *Worker) waitForStorage(o *store.Outcome, job *millrace.Job, why *millrace.JobError) bool {
-	n := 0
-	for _, a := range job.Attempts {
-		if a.Run == job.Run && a.Outcome == millrace.AttemptReleased && a.Error != nil && a.Error.Code == millrace.CodeUnavailable {
-			n++
-		}
-	}
+	n := timesReleased(job, *why)
 	if n >= fullReleases {
 		return false
 	}
 	o.Kind, o.Attempt, o.Error = store.OutcomeReleased, millrace.AttemptReleased, why
 	o.Delay = min(fullDelay<<min(n, 8), fullMost)
 	return true
+}
+
+// A job for which there was no memory is due again after roomDelay and spends nothing. At the start after keepAfter of these, its worker keeps
+// room for it, waits keepWait for that, and goes on keeping it until the job is due again. Where room is kept for another job already, the delays
+// double up to roomDelayMost, so that the job's history is not filled by them.
+const (
+	keepAfter     = 3
+	keepWait      = 30 * time.Second
+	roomDelay     = time.Second
+	roomDelayMost = 8 * time.Second
+)
+
+// withoutRoom is what the job's owner hears while it waits.
+func withoutRoom() millrace.JobError {
+	return millrace.JobError{Code: millrace.CodeUnavailable, Message: "the worker's memory was in use by other jobs; the job waits for room", Retryable: true}
+}
+
+// waitForRoom puts the job back for a moment.
+func (w *Worker) waitForRoom(o *store.Outcome, job *millrace.Job, kept bool) {
+	why, delay := withoutRoom(), roomDelay
+	o.Kind, o.Attempt, o.Error = store.OutcomeReleased, millrace.AttemptReleased, &why
+	if before := timesWithoutRoom(job); before > keepAfter && !kept {
+		delay = min(roomDelay<<min(before-keepAfter, 8), roomDelayMost)
+	}
+	o.Delay = delay + time.Duration((w.Chance()-0.5)*0.5*float64(delay)) // those that were put back together do not come together
+}
+
+// timesWithoutRoom is how often the job's present run was put back for want of memory, by any worker.
+func timesWithoutRoom(job *millrace.Job) int { return timesReleased(job, withoutRoom()) }
+
+// timesReleased is how often the job's present run was put back for this reason, as far as its history goes.
+func timesReleased(job *millrace.Job, why millrace.JobError) int {
+	n := 0
+	for _, a := range job.Attempts {
+		if a.Run == job.Run && a.Outcome == millrace.AttemptReleased && a.Error != nil && *a.Error == why {
+			n++
+		}
+	}
+	return n
 }
 
 // jobError puts an error into words for the job's owner. What nobody classified stays in the log.

@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
-
-	"github.com/millrace/millrace"
 )
 
 const (
@@ -92,11 +90,11 @@ func (s *slots) enter() *place {
 	return &place{slots: s}
 }
 
-// start waits for a slot, at most slotWait.
-func (p *place) start(ctx context.Context) error {
+// start waits for a slot, at most wait.
+func (p *place) start(ctx context.Context, wait time.Duration) error {
 	s := p.slots
 	if !s.sem.TryAcquire(1) {
-		ctx, cancel := context.WithTimeoutCause(ctx, slotWait, errCrowded)
+		ctx, cancel := context.WithTimeoutCause(ctx, wait, errCrowded)
 		defer cancel()
 		if s.sem.Acquire(ctx, 1) != nil {
 			if err := context.Cause(ctx); err != errCrowded {
@@ -133,6 +131,14 @@ func (p *place) stop() {
 	s.tell()
 }
 
+// back takes the delivery among those held again, after a stop: what is held delays what would be claimed after it.
+func (p *place) back() {
+	p.slots.mu.Lock()
+	defer p.slots.mu.Unlock()
+	p.passed = false
+	p.slots.held++
+}
+
 // leave ends the delivery.
 func (p *place) leave() {
 	p.stop()
@@ -147,45 +153,4 @@ func (s *slots) tell() {
 	case s.freed <- struct{}{}:
 	default:
 	}
-}
-
-// budget is the memory that running jobs may reserve together.
-type budget struct {
-	size int64
-	sem  *semaphore.Weighted
-	mu   sync.Mutex
-	now  int64
-}
-
-func newBudget(size int64) *budget { return &budget{size: size, sem: semaphore.NewWeighted(size)} }
-
-func (b *budget) used() int64 {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.now
-}
-
-// reserve waits for bytes. More than the whole budget can never be had here, which the job's owner must hear.
-func (b *budget) reserve(ctx context.Context, bytes int64) (release func(), err error) {
-	if bytes <= 0 {
-		return func() {}, nil
-	}
-	if bytes > b.size {
-		return nil, millrace.BadInput(millrace.CodeTooLarge,
-			"this input needs about %d MiB of memory, a worker may use %d MiB; make the input smaller or raise MILLRACE_MEMORY", bytes>>20, b.size>>20)
-	}
-	if err := b.sem.Acquire(ctx, bytes); err != nil {
-		return nil, context.Cause(ctx)
-	}
-	b.add(bytes)
-	return sync.OnceFunc(func() {
-		b.add(-bytes)
-		b.sem.Release(bytes)
-	}), nil
-}
-
-func (b *budget) add(bytes int64) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.now += bytes
 }

@@ -94,6 +94,7 @@ type Worker struct {
 	outcomes *batch.Group[store.Outcome, outcomeAnswer]
 	news     *news
 	stuck    chan struct{}
+	drained  chan struct{} // closed once the drain has begun
 
 	mu       sync.Mutex // guards what follows
 	id       string
@@ -131,6 +132,7 @@ func New(c Config) *Worker {
 		budget:   newBudget(c.Budget),
 		news:     newNews(c.Events),
 		stuck:    make(chan struct{}, 1),
+		drained:  make(chan struct{}),
 		attempts: make(map[store.Delivery]*attempt),
 	}
 	most := 0 // that can wait for a group
@@ -209,6 +211,7 @@ func (w *Worker) drain(ctx context.Context, served <-chan struct{}) {
 	w.draining = true
 	left := len(w.attempts)
 	w.mu.Unlock()
+	close(w.drained)
 	if left > 0 {
 		w.Log.Info("draining", "attempts", left, "grace", w.Grace)
 	}
