@@ -1,6 +1,6 @@
 # Each target is one command that a person could type. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: run test build bench lint race chaos sim mutants fuzz golden screenshot help
+.PHONY: run test build bench lint race chaos sim mutants fuzz golden screenshot bench-images help
 
 # What the binaries are made of: make run builds only when one of these is newer.
 SOURCES := $(shell find *.go go.mod go.sum client cmd handlers internal store tasks web -type f -not -name '*_test.go' -not -path '*/testdata/*' 2>/dev/null)
@@ -30,6 +30,9 @@ chaos: ## break running servers for CHAOS_MINUTES (15), by CHAOS_SEED where one 
 bench: ## all benchmarks
 	go test -run '^$$' -bench . -benchmem -p 1 ./...
 
+bench-images: ## photographs resized over HTTP, beside BullMQ with sharp (ROUNDS=5 PHOTOS=dir)
+	@scripts/bench-images
+
 sim: ## the dispatch under a virtual clock and seeded faults (make sim SIM_SEEDS=10000 SIM_FROM=1)
 	SIM_SEEDS=$(or $(SIM_SEEDS),1000) SIM_FROM=$(or $(SIM_FROM),1) go test -tags exact -ldflags=-checklinkname=0 -timeout 6h -count=1 -v -run TestSeeds ./internal/sim
 
@@ -46,4 +49,4 @@ screenshot: ## make the README's picture anew
 	dir=$$(mktemp -d) && MILLRACE_SCREENSHOTS=$$dir go test ./e2e -run 'TestPage$$/light' -count=1 && cp $$dir/resize-light.png docs/screenshot.png
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -18,6 +18,11 @@ func (s *server) pids() []int {
 	if s.redis != "" {
 		all = append(all, pidsOf("redis-server", strings.TrimSuffix(s.redis[strings.LastIndexByte(s.redis, ':')+1:], "/0"))...)
 	}
+	return withChildren(all)
+}
+
+// withChildren adds the processes that others have started.
+func withChildren(all []int) []int {
 	for i := 0; i < len(all); i++ {
 		// A child belongs to the thread that forked it.
 		lists, _ := filepath.Glob(filepath.Join("/proc", strconv.Itoa(all[i]), "task", "*", "children"))
@@ -50,9 +55,11 @@ func pidsOf(name, part string) []int {
 }
 
 // cpu is what the processes have used so far.
-func (s *server) cpu() time.Duration {
+func (s *server) cpu() time.Duration { return cpuOf(s.pids()) }
+
+func cpuOf(pids []int) time.Duration {
 	var ticks int64
-	for _, pid := range s.pids() {
+	for _, pid := range pids {
 		raw, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 		if err != nil {
 			continue
@@ -67,9 +74,11 @@ func (s *server) cpu() time.Duration {
 }
 
 // memory sums a field of smaps_rollup over the processes, in bytes.
-func (s *server) memory(field string) int64 {
+func (s *server) memory(field string) int64 { return memoryOf(s.pids(), field) }
+
+func memoryOf(pids []int, field string) int64 {
 	var sum int64
-	for _, pid := range s.pids() {
+	for _, pid := range pids {
 		f, err := os.Open(filepath.Join("/proc", strconv.Itoa(pid), "smaps_rollup"))
 		if err != nil {
 			continue
