@@ -22,7 +22,7 @@ func laterContract(t *testing.T, s *target) {
 		"/params/preset":    `{"type":"image.resize",` + file + `,"params":{"preset":"thumb"}}`,
 		"/params/watermark": `{"type":"image.resize",` + file + `,"params":{"watermark":{"file":"x"}}}`,
 		"/params/max_bytes": `{"type":"image.resize",` + file + `,"params":{"max_bytes":1000}}`, "/params/gravity": `{"type":"image.resize",` + file + `,"params":{"gravity":"smart"}}`,
-		"/params/rotate": `{"type":"image.resize",` + file + `,"params":{"rotate":45}}`, "/params/codec": `{"type":"file.compress",` + file + `,"params":{"codec":"brotli"}}`,
+		"/params/codec": `{"type":"file.compress",` + file + `,"params":{"codec":"brotli"}}`,
 	} {
 		s.notAvailable(t, body, pointer)
 	}

@@ -52,7 +52,7 @@ type ResizeParams struct {
 
 	AutoOrient bool    `json:"auto_orient" jsonschema:"title=Turn upright" jsonschema_description:"Turn the picture as its EXIF orientation says."`
 	Strip      bool    `json:"strip" jsonschema:"title=Strip metadata" jsonschema_description:"Drop all metadata and convert the colours to sRGB. With false JPEG and PNG keep EXIF (without its thumbnail, orientation put right) and the ICC profile."`
-	Rotate     float64 `json:"rotate,omitempty" jsonschema:"title=Rotate,minimum=0,maximum=360" jsonschema_description:"Clockwise turn in degrees, before everything else. Other than by right angles the canvas grows and background fills its corners."`
+	Rotate     float64 `json:"rotate,omitempty" jsonschema:"title=Rotate,minimum=0,maximum=360" jsonschema_description:"Clockwise turn in degrees, before everything else. By other than right angles the canvas grows to hold the whole picture and background fills its corners."`
 	Flip       bool    `json:"flip" jsonschema:"title=Flip" jsonschema_description:"Mirror top to bottom."`
 	Flop       bool    `json:"flop" jsonschema:"title=Flop" jsonschema_description:"Mirror left to right."`
 
@@ -119,11 +119,6 @@ func (p *ResizeParams) check(at string) error {
 	switch p.Format {
 	case WebP, AVIF, TIFF:
 		return notAvailable(at+"/format", "%s output is not available in this release; use jpeg, png or gif", p.Format)
-	}
-	switch p.Rotate {
-	case 0, 90, 180, 270:
-	default:
-		return notAvailable(at+"/rotate", "of %v degrees is not available in this release; use 0, 90, 180 or 270", p.Rotate)
 	}
 	for _, later := range []struct {
 		field string

@@ -50,12 +50,18 @@ func opaque(m image.Image) bool {
 	return ok && o.Opaque()
 }
 
+// background is the colour that the job asks for, or white.
+func (o *output) background() color.NRGBA {
+	c, ok := tasks.ParseColor(o.params.Background)
+	if !ok {
+		return color.NRGBA{R: 255, G: 255, B: 255, A: 255}
+	}
+	return c
+}
+
 // mount lays the picture on its canvas where it has a larger one, and on the background where the output knows no transparency.
 func (o *output) mount(m image.Image) image.Image {
-	background, ok := tasks.ParseColor(o.params.Background)
-	if !ok {
-		background = color.NRGBA{R: 255, G: 255, B: 255, A: 255}
-	}
+	background := o.background()
 	if o.framed() {
 		g := o.geometry
 		canvas := image.NewNRGBA(image.Rect(0, 0, g.canvasW, g.canvasH))

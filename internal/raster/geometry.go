@@ -13,14 +13,16 @@ import (
 type box struct{ x, y, w, h int }
 
 // geometry says how a stored picture becomes the output: the part called source is resized to scaled, of which window is kept; that is turned,
-// and where canvas is larger than the result it is laid on it at its offset. All but canvas, offsetX and offsetY are in stored orientation.
+// then tilted if it is to be, and where canvas is larger than the result it is laid on it at its offset. All but tilt, canvas, offsetX and
+// offsetY are in stored orientation.
 type geometry struct {
 	source           box // of the stored picture
 	scaledW, scaledH int
 	window           box // of the scaled picture
 	turn             turn
+	tilt             tilt
 	canvasW, canvasH int // the output
-	offsetX, offsetY int // of the turned window on it
+	offsetX, offsetY int // of what is kept on it
 	filter           filter
 }
 
@@ -33,9 +35,21 @@ type filter struct {
 // exact says that the filter must see the picture's own pixels, not averages of them that a decoder made.
 func (f filter) exact() bool { return f.linear || f.kernel == tasks.KernelNearest }
 
+// kept is the size of what is laid on the canvas.
+func (g geometry) kept() (w, h int) {
+	if g.tilt.on() {
+		return g.tilt.window.w, g.tilt.window.h
+	}
+	return g.turn.size(g.window.w, g.window.h)
+}
+
 // plan computes the geometry for a stored picture of w × h that is to be turned by t and then changed as p asks.
 func plan(w, h int, t turn, p tasks.ResizeParams) (geometry, error) {
 	tw, th := t.size(w, h)
+	slope := newTilt(tw, th, p)
+	if slope.on() {
+		tw, th = slope.canvasW, slope.canvasH
+	}
 	cut := box{0, 0, tw, th}
 	if p.Crop != nil {
 		cut = box{p.Crop.X, p.Crop.Y, p.Crop.Width, p.Crop.Height}
@@ -45,8 +59,15 @@ func plan(w, h int, t turn, p tasks.ResizeParams) (geometry, error) {
 		}
 	}
 	f := fit(cut.w, cut.h, p)
-	g := geometry{source: t.back(cut, w, h), turn: t, canvasW: f.canvasW, canvasH: f.canvasH, offsetX: f.offsetX, offsetY: f.offsetY,
-		filter: filter{p.Kernel, p.Linear}}
+	g := geometry{turn: t, canvasW: f.canvasW, canvasH: f.canvasH, offsetX: f.offsetX, offsetY: f.offsetY, filter: filter{p.Kernel, p.Linear}}
+	if slope.on() {
+		slope.cut, slope.scaledW, slope.scaledH, slope.window = cut, f.scaledW, f.scaledH, f.window
+		g.tilt = slope
+		f.scaledW, f.scaledH = slope.middle()
+		f.window = box{0, 0, f.scaledW, f.scaledH}
+		cut = slope.need()
+	}
+	g.source = t.back(cut, w, h)
 	g.scaledW, g.scaledH = t.size(f.scaledW, f.scaledH)
 	g.window = t.back(f.window, g.scaledW, g.scaledH)
 	return g, nil

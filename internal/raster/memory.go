@@ -26,6 +26,10 @@ func (o *output) memory(denom int) int64 {
 	if o.direct() {
 		perPixel = 6
 	}
+	if g.tilt.on() { // what is tilted, and what it becomes before its last resize
+		w, h, _ := g.tilt.even()
+		between += 8*int64(g.window.w)*int64(g.window.h) + 4*int64(w)*int64(h)
+	}
 	return between + perPixel*max(int64(g.canvasW)*int64(g.canvasH), int64(g.window.w)*int64(g.window.h))
 }
 

@@ -36,8 +36,9 @@ func (t turn) then(u turn) turn {
 	return turn{flipX: t.flipX != u.flipX, flipY: t.flipY != u.flipY, swap: t.swap != u.swap}
 }
 
-// upright is the whole turn that a job asks for: the EXIF orientation, a clockwise rotation by right angles, and mirrors.
-func upright(o Orientation, degrees int, flip, flop bool) turn {
+// upright is the whole turn that a job asks for: the EXIF orientation, a clockwise rotation by right angles, and mirrors. Other angles are the
+// business of tilt.
+func upright(o Orientation, degrees float64, flip, flop bool) turn {
 	t := o.turn()
 	switch degrees {
 	case 90:

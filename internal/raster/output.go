@@ -50,7 +50,7 @@ func (e *Engine) newOutput(h header, p tasks.ResizeParams) (*output, error) {
 		orientation = exifOrientation(h.exif)
 	}
 	var err error
-	if o.geometry, err = plan(h.width, h.height, upright(orientation, int(p.Rotate), p.Flip, p.Flop), p); err != nil {
+	if o.geometry, err = plan(h.width, h.height, upright(orientation, p.Rotate, p.Flip, p.Flop), p); err != nil {
 		return nil, err
 	}
 	if err := e.limits.checkOutput(h, o.geometry); err != nil {
@@ -68,7 +68,7 @@ func (o *output) planColors() {
 	case "RGB ":
 		o.keepICC = carries && !h.grey && !o.params.Grayscale
 	case "GRAY":
-		o.keepICC = carries && h.grey && !o.framed()
+		o.keepICC = carries && h.grey && !o.framed() && !o.geometry.tilt.on()
 	}
 	o.keepICC = o.keepICC && !o.params.Strip
 	if !o.keepICC {
@@ -100,6 +100,9 @@ func (o *output) pixels(ctx context.Context, d decoded) (image.Image, error) {
 	if m, err = o.colors.apply(ctx, m); err != nil {
 		return nil, err
 	}
+	if m, err = rotate(ctx, m, o.geometry, o.background()); err != nil {
+		return nil, err
+	}
 	if m, err = effects(ctx, m, o.params); err != nil {
 		return nil, err
 	}
@@ -121,7 +124,7 @@ func (o *output) resized(ctx context.Context, d decoded) (image.Image, error) {
 // direct says that chroma may be halved while resizing, because the planes go straight into a JPEG that halves it.
 func (o *output) direct() bool {
 	p := o.params
-	return o.jpeg() && p.Quality < fullChroma && o.colors == nil && !p.Linear && p.Blur == 0 && p.Sharpen == 0 && !o.framed()
+	return o.jpeg() && p.Quality < fullChroma && o.colors == nil && !p.Linear && p.Blur == 0 && p.Sharpen == 0 && !o.framed() && !o.geometry.tilt.on()
 }
 
 // jpeg says that the output is certain to be a JPEG.
@@ -129,7 +132,7 @@ func (o *output) jpeg() bool { return o.format == tasks.JPEG }
 
 // framed says that the picture is laid on a larger canvas.
 func (o *output) framed() bool {
-	w, h := o.geometry.turn.size(o.geometry.window.w, o.geometry.window.h)
+	w, h := o.geometry.kept()
 	return w != o.geometry.canvasW || h != o.geometry.canvasH
 }
 

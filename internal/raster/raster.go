@@ -16,7 +16,7 @@ import (
 )
 
 // Name is the engine and its version, as results state it. The version is raised when equal params give other pixels.
-const Name = "raster/1"
+const Name = "raster/2"
 
 // Engine resizes pictures. It may be used by several goroutines; a picture is worked on by the one that calls.
 type Engine struct {
