@@ -31,6 +31,7 @@ const straggle = 1500 * time.Millisecond
 
 // core is the embedded server's one process with the stores: api, scheduler, dispatch, and the only opener of the SQLite file.
 func (p *process) core(ctx context.Context) error {
+	limitCore()
 	e, err := p.openEmbedded(ctx)
 	if err != nil {
 		return err
