@@ -53,30 +53,6 @@ func FuzzHeader(f *testing.F) {
 	})
 }
 
-// FuzzProfile reads arbitrary bytes as an ICC profile.
-func FuzzProfile(f *testing.F) {
-	f.Add([]byte("acsp"))
-	seed := make([]byte, 200)
-	copy(seed[16:], "GRAYXYZ ")
-	copy(seed[36:], "acsp")
-	seed[131] = 1
-	copy(seed[132:], "kTRC\x00\x00\x00\x90\x00\x00\x00\x0ecurv\x00\x00\x00\x00\x00\x00\x00\x01\x02\x00")
-	f.Add(seed)
-	f.Fuzz(func(t *testing.T, icc []byte) {
-		c := parseProfile(icc)
-		if c == nil {
-			return
-		}
-		m := image.NewNRGBA(image.Rect(0, 0, 16, 16))
-		for i := range m.Pix {
-			m.Pix[i] = byte(i)
-		}
-		if _, err := c.apply(t.Context(), m); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
 func TestScaleDenom(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
