@@ -22,7 +22,7 @@ type Dispatch interface {
 	MarkSent(ctx context.Context, deliveries []Delivery, gen int64) error
 	// Unclaimed returns those of the deliveries that could still be claimed: the queue handed them out, yet nobody runs them.
 	Unclaimed(ctx context.Context, deliveries []Delivery) ([]Delivery, error)
-	// Backlog counts the jobs that wait for a worker, due or not, up to limit.
+	// Backlog counts the jobs that wait for a worker, due or not, or for an equal job, up to limit.
 	Backlog(ctx context.Context, limit int) (int, error)
 	// Refence gives unclaimed deliveries a new fence and makes them owed at once, so that a dead worker's entry in the queue blocks nobody.
 	Refence(ctx context.Context, deliveries []Delivery) error
@@ -55,8 +55,11 @@ type Upkeep interface {
 	Rescue(ctx context.Context) (int, error)
 	// ForceCancel ends running jobs whose cancel was asked for longer ago than grace.
 	ForceCancel(ctx context.Context, grace time.Duration) (int, error)
-	// FailOverdue fails up to limit jobs that wait for a worker and whose deadline has passed, code timeout. A running one is its worker's affair.
+	// FailOverdue fails up to limit jobs that wait for a worker, or for an equal job, and whose deadline has passed, code timeout. A running one is its worker's affair.
 	FailOverdue(ctx context.Context, limit int) (int, error)
+	// ReleaseWaiting goes on with what the ends of leaders have left to do, for about limit jobs, and looks for leaders that ended without a word. It
+	// says how many jobs that waited have ended, were queued to lead, or wait for another leader.
+	ReleaseWaiting(ctx context.Context, limit int) (int, error)
 	// ExpireKeys deletes up to limit idempotency keys older than KeyLife and unique keys whose time is over.
 	ExpireKeys(ctx context.Context, limit int) (int, error)
 	// ExpireJobs deletes up to limit final jobs whose retention is over, with their outputs' files.
@@ -86,5 +89,6 @@ type Depth struct {
 	Ready   int // due and claimable
 	Delayed int // scheduled or retrying, not due yet
 	Running int
+	Waiting int           // for an equal job
 	Oldest  time.Duration // how long the oldest ready job has been due
 }

@@ -57,6 +57,8 @@ type Jobs interface {
 	// Cached jobs carry Outputs whose File ids are new and whose blobs are taken from From[i]; ErrStaleResult when one is gone.
 	// A job whose idempotency key was used before is not written: *ReplayedError. One whose unique key a live job has: *HeldError. Both also
 	// between rows of one call, where the first row that is written has the key; a refused job takes neither.
+	// A queued job with Coalesce waits while an equal one lives, also one of the same call, in which the first row leads: Insert sets its State to
+	// waiting then. See equal.go.
 	Insert(ctx context.Context, jobs []NewJob) []error
 	// InsertBatch is Insert for a request of many jobs under one idempotency key, which may be nil: one transaction whatever their number. It
 	// keeps what answer makes of the errors under the key, in the same transaction; *ReplayedError when the key was used before. answer may be
@@ -85,6 +87,8 @@ type NewJob struct {
 	DispatchAfter time.Duration // grace before Owed reports an immediate job; 0: at once
 	From          []string      // for a Cached job: the file id whose blob each Output shares
 	Idempotency   *Idempotency  // nil: none
+	Coalesce      bool          // it has a cache key, and runs only if no equal job lives
+	AnswerWaiting []byte        // what Idempotency keeps in place of its Answer where the job waits
 }
 
 // JobFilter selects jobs; zero fields select all.

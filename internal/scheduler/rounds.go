@@ -81,6 +81,12 @@ func (l *Leader) forceCancel(ctx context.Context) error {
 	return err
 }
 
+// releaseWaiting goes on where many jobs waited for one that has ended.
+func (l *Leader) releaseWaiting(ctx context.Context) error {
+	_, err := repeat(ctx, l.Ledger.ReleaseWaiting)
+	return err
+}
+
 func (l *Leader) failOverdue(ctx context.Context) error {
 	n, err := repeat(ctx, l.Ledger.FailOverdue)
 	if n > 0 {

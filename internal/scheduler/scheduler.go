@@ -154,7 +154,10 @@ func (l *Leader) planRounds() {
 		{name: "force overdue cancels", every: roundEvery, do: l.forceCancel},
 		{name: "find deliveries that nobody claimed", every: roundEvery, do: l.sweepActive},
 	}
-	l.due = []round{{name: "fail overdue jobs", every: roundEvery, do: l.failOverdue}}
+	l.due = []round{
+		{name: "fail overdue jobs", every: roundEvery, do: l.failOverdue},
+		{name: "release waiting jobs", every: roundEvery, do: l.releaseWaiting},
+	}
 	if l.Jobs != nil {
 		l.due = append(l.due, round{name: "run due schedules", every: roundEvery, do: l.runSchedules})
 	}

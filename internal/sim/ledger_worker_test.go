@@ -131,6 +131,10 @@ func (l *ledger) FailOverdue(ctx context.Context, limit int) (int, error) {
 	return l.limited(ctx, "failoverdue", limit, l.real().FailOverdue)
 }
 
+func (l *ledger) ReleaseWaiting(ctx context.Context, limit int) (int, error) {
+	return l.limited(ctx, "releasewaiting", limit, l.real().ReleaseWaiting)
+}
+
 func (l *ledger) ExpireKeys(ctx context.Context, limit int) (int, error) {
 	return l.limited(ctx, "expirekeys", limit, l.real().ExpireKeys)
 }

@@ -107,6 +107,9 @@ func (l *Ledger) InsertBatch(ctx context.Context, tenant string, key *store.Idem
 	if key == nil {
 		err := l.insertTogether(ctx, "insert batch", rows, steps{limit: batchLimit})
 		copy(errs, before)
+		if err == nil {
+			noteWaiting(rows)
+		}
 		return errs, err
 	}
 	mine := idempotencyRow{keyName{clean(key.Key), tenant}, *key, pgtype.UUID{Valid: true}}
@@ -125,11 +128,11 @@ func (l *Ledger) InsertBatch(ctx context.Context, tenant string, key *store.Idem
 				return nil
 			}
 			ids := column(rows, func(r *insertRow) pgtype.UUID { return r.id })
-			present, err := known(ctx, tx, presentSQL, ids)
+			there, err := present(ctx, tx, ids)
 			switch {
 			case err != nil:
 				return err
-			case len(jobs) > 0 && k.owner == mine.owner && len(present) == len(jobs):
+			case len(jobs) > 0 && k.owner == mine.owner && len(there) == len(jobs):
 				return errWritten
 			}
 			return &store.ReplayedError{Idempotency: k.Idempotency}
@@ -147,6 +150,7 @@ func (l *Ledger) InsertBatch(ctx context.Context, tenant string, key *store.Idem
 	if err != nil {
 		return nil, err
 	}
+	noteWaiting(rows)
 	return errs, nil
 }
 

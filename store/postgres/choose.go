@@ -43,7 +43,9 @@ func (t *together) choose(ctx context.Context, tx pgx.Tx) error {
 func (t *together) taken(r *insertRow) (bool, error) {
 	if r.idempotency != nil {
 		if by := t.keys[r.key()]; by != nil && by.id != r.id {
-			return true, &store.ReplayedError{Idempotency: *by.idempotency}
+			e := &store.ReplayedError{Idempotency: *by.idempotency}
+			t.told = append(t.told, replay{e, by})
+			return true, e
 		} else if by != nil {
 			return true, nil
 		}
@@ -119,17 +121,25 @@ func (t *together) takeUnique(ctx context.Context, tx pgx.Tx, round []*insertRow
 	return refused, nil
 }
 
+// replay is what a row heard of an earlier one with its idempotency key.
+type replay struct {
+	err *store.ReplayedError
+	by  *insertRow
+}
+
 // settleKeys makes the idempotency keys those of the rows that are written: a refused row leaves none.
 func (t *together) settleKeys(ctx context.Context, tx pgx.Tx) error {
 	var change, drop []idempotencyRow
 	for k, first := range t.mine {
-		switch by := t.keys[k]; by {
-		case first:
-		case nil:
+		switch by := t.keys[k]; {
+		case by == nil:
 			drop = append(drop, idempotencyRow{keyName: k})
-		default:
-			change = append(change, idempotencyRow{k, *by.idempotency, by.id})
+		case by != first || by.waiting:
+			change = append(change, idempotencyRow{k, by.kept(), by.id})
 		}
+	}
+	for _, r := range t.told {
+		r.err.Idempotency = r.by.kept()
 	}
 	if len(drop) > 0 {
 		if _, err := tx.Exec(ctx, dropKeysSQL, idempotencyArgs(drop)[:2]...); err != nil {

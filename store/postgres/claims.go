@@ -37,6 +37,7 @@ type claimNote struct {
 	fence     int64 // the attempt's
 	owner     pgtype.UUID
 	simple    bool      // nothing hangs on its end, but perhaps on its input's
+	leads     bool      // perhaps
 	input     string    // its only input, or ""
 	started   time.Time // by the database's clock
 	noted     time.Time // by our own
@@ -109,6 +110,7 @@ func (c *claims) note(owner pgtype.UUID, rows []jobRow) {
 		r, j := &rows[i], &rows[i].job
 		n := claimNote{fence: j.Fence, owner: owner, started: j.StartedAt, noted: time.Now(), retention: j.Retention}
 		n.simple = j.Unique == nil && j.Webhook == nil && j.CacheKey == "" && (len(j.Inputs) == 0 || r.input.Valid)
+		n.leads = j.CacheKey != ""
 		if len(j.Inputs) > 0 {
 			n.input = j.Inputs[0].File
 		}
@@ -124,6 +126,7 @@ func (c *claims) split(rows []finishRow, files *fileCache) (plain, rest []finish
 	defer c.mu.Unlock()
 	for _, r := range rows {
 		n, ok := c.jobs[r.id]
+		r.alone = ok && n.fence == r.outcome.Fence && !n.leads
 		ends := r.outcome.Kind == store.OutcomeSucceeded || r.outcome.Kind == store.OutcomeFailed
 		r.plain = ends && ok && n.fence == r.outcome.Fence && n.simple && len(r.files) == 0 && (n.input == "" || files.keeps(n.input, n.until()))
 		if r.plain {

@@ -38,6 +38,17 @@ WHERE q.queue IS NOT NULL`
 const runningSQL = `
 SELECT r.queue, least($1, count(*)) FROM ` + candidates + `, LATERAL (SELECT j.queue` + runningOf + ` OFFSET 0) r GROUP BY r.queue`
 
+// waitingQueuesSQL hops from queue to queue through jobs_waiting_queue, and counts in each up to the limit.
+const waitingQueuesSQL = `
+WITH RECURSIVE q (queue) AS (
+	(SELECT queue FROM jobs WHERE waits_for IS NOT NULL ORDER BY queue LIMIT 1)
+	UNION ALL
+	SELECT (SELECT j.queue FROM jobs j WHERE j.waits_for IS NOT NULL AND j.queue > q.queue ORDER BY j.queue LIMIT 1) FROM q WHERE q.queue IS NOT NULL
+)
+SELECT q.queue, w.n FROM q, LATERAL (
+	SELECT count(*) AS n FROM (SELECT 1 FROM jobs j WHERE j.waits_for IS NOT NULL AND j.queue = q.queue LIMIT $1) a) w
+WHERE q.queue IS NOT NULL`
+
 // Depths counts the jobs of each queue that has any, up to the limit.
 func (l *Ledger) Depths(ctx context.Context, limit int) ([]store.Depth, error) {
 	byQueue := map[string]store.Depth{}
@@ -50,19 +61,24 @@ func (l *Ledger) Depths(ctx context.Context, limit int) ([]store.Depth, error) {
 		})
 		return err
 	})
-	batch.Queue(runningSQL, limit).Query(func(rows pgx.Rows) error {
-		var (
-			queue string
-			n     int
-		)
-		_, err := pgx.ForEachRow(rows, []any{&queue, &n}, func() error {
-			d := byQueue[queue]
-			d.Queue, d.Running = queue, n
-			byQueue[queue] = d
-			return nil
+	count := func(sql string, note func(*store.Depth, int)) {
+		batch.Queue(sql, limit).Query(func(rows pgx.Rows) error {
+			var (
+				queue string
+				n     int
+			)
+			_, err := pgx.ForEachRow(rows, []any{&queue, &n}, func() error {
+				d := byQueue[queue]
+				d.Queue = queue
+				note(&d, n)
+				byQueue[queue] = d
+				return nil
+			})
+			return err
 		})
-		return err
-	})
+	}
+	count(runningSQL, func(d *store.Depth, n int) { d.Running = n })
+	count(waitingQueuesSQL, func(d *store.Depth, n int) { d.Waiting = n })
 	ctx, cancel := reading(ctx)
 	defer cancel()
 	if err := l.pool.SendBatch(ctx, &batch).Close(); err != nil {

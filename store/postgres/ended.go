@@ -10,9 +10,12 @@ import (
 	"github.com/millrace/millrace"
 )
 
-// ended continues a statement whose CTE w holds changed jobs with id, tenant, state, run, inputs, input, unique_key, webhook and expires_at, the
-// last NULL unless the job is final now. It writes what hangs on the end of a run, so that each way to a final state does.
-const ended = releaseInputs + `, unlocked AS (
+// ended continues a statement whose CTE w holds changed jobs with id, tenant, state, run, inputs, input, unique_key, webhook, cache_key and expires_at,
+// the last NULL unless the job is final now. It writes what hangs on the end of a run, so that each way to a final state does.
+const ended = letGo + parting
+
+// letGo is ended for jobs that lead nobody.
+const letGo = releaseInputs + `, unlocked AS (
 	DELETE FROM unique_keys k USING w
 	WHERE k.key = ANY (ARRAY(SELECT unique_key FROM w WHERE unique_key IS NOT NULL AND expires_at IS NOT NULL))
 		AND k.key = w.unique_key AND k.tenant = w.tenant AND k.job = w.id AND w.expires_at IS NOT NULL
@@ -44,22 +47,19 @@ WITH late AS MATERIALIZED (
 	SELECT id FROM jobs WHERE deadline <= now() AND finished_at IS NULL AND state IN ('scheduled', 'waiting', 'queued', 'retrying')
 	ORDER BY deadline LIMIT $1 FOR UPDATE SKIP LOCKED
 ), w AS (
-	UPDATE jobs j SET state = 'failed', fence = j.fence + 1, error = $2::json, due_at = NULL, finished_at = now(), expires_at = now() + j.retention
+	UPDATE jobs j SET state = 'failed', fence = j.fence + 1, error = $2::json, due_at = NULL, waits_for = NULL, finished_at = now(), expires_at = now() + j.retention
 	WHERE j.id = ANY (ARRAY(SELECT id FROM late)) AND j.state IN ('scheduled', 'waiting', 'queued', 'retrying')
-	RETURNING j.id, j.tenant, j.state, j.run, j.inputs, j.input, j.expires_at, j.unique_key, j.webhook
+	RETURNING j.id, j.tenant, j.state, j.run, j.inputs, j.input, j.expires_at, j.unique_key, j.webhook, j.cache_key
 )` + ended + `
-SELECT count(*) FROM w`
+SELECT (SELECT count(*) FROM w), ` + owed
 
 // FailOverdue fails jobs that wait for a worker and whose deadline has passed.
-func (l *Ledger) FailOverdue(ctx context.Context, limit int) (n int, err error) {
+func (l *Ledger) FailOverdue(ctx context.Context, limit int) (int, error) {
 	late, err := json.Marshal(millrace.JobError{Code: millrace.CodeTimeout, Message: "the deadline passed before the job was done"})
 	if err != nil {
 		return 0, err
 	}
-	err = again(ctx, "fail overdue jobs", func(ctx context.Context) error {
-		return l.pool.QueryRow(ctx, failOverdueSQL, limit, string(late)).Scan(&n)
-	})
-	return n, err
+	return l.endMany(ctx, "fail overdue jobs", failOverdueSQL, limit, string(late))
 }
 
 const deliveriesSQL = `SELECT run, event, url, created_at FROM webhook_deliveries WHERE job = $2 AND tenant = $1 ORDER BY run`

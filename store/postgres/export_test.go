@@ -66,6 +66,10 @@ func Statements() map[string]string {
 		"pauseSQL": pauseSQL, "resumeSQL": resumeSQL, "pausedSQL": pausedSQL,
 		"putScheduleSQL": putScheduleSQL, "scheduleSQL": scheduleSQL, "listSchedulesSQL": listSchedulesSQL,
 		"deleteScheduleSQL": deleteScheduleSQL, "nowSQL": nowSQL, "dueSchedulesSQL": dueSchedulesSQL,
+		"joinSQL": joinSQL, "liveSQL": liveSQL, "partStraySQL": partStraySQL, "leaderEndSQL": leaderEndSQL, "sharedSQL": sharedSQL,
+		"waitingSQL": waitingSQL, "endWaitingSQL": endWaitingSQL, "inheritSQL": inheritSQL, "promoteSQL": promoteSQL, "rejoinSQL": rejoinSQL,
+		"dropReleaseSQL": dropReleaseSQL, "settledSQL": settledSQL, "owedReleasesSQL": owedReleasesSQL, "walkGroupsSQL": walkGroupsSQL,
+		"walkFollowedSQL": walkFollowedSQL, "waitingQueuesSQL": waitingQueuesSQL,
 		"tickSQL": tickSQL, "tickedSQL": tickedSQL, "ownTickSQL": ownTickSQL,
 	}
 	for name, filter := range map[string]store.JobFilter{

@@ -68,7 +68,7 @@ WHERE j.id = ANY ($1) AND j.id = u.job AND j.fence = u.held AND j.state = 'runni
 RETURNING u.n`
 
 const finishSQL = finishCTE + `
-SELECT w.n FROM w`
+SELECT w.n, 0, ` + owed + ` FROM w`
 
 // finishOutputsSQL is the same for a group with outputs. Each winner comes with the number of files that it has got: fewer than its outputs means
 // that a blob is dying.
@@ -83,7 +83,7 @@ const finishOutputsSQL = finishCTE + `, o AS (
 	SELECT o.id, o.tenant, o.name, o.size, o.sha256, o.content_type, o.blob, o.job, now(), o.expires_at FROM o JOIN b ON b.key = o.blob
 	RETURNING job
 )
-SELECT w.n, (SELECT count(*) FROM f WHERE f.job = w.id) FROM w`
+SELECT w.n, (SELECT count(*) FROM f WHERE f.job = w.id), ` + owed + ` FROM w`
 
 // wonBeforeSQL finds outcomes that an earlier call wrote.
 const wonBeforeSQL = `
@@ -157,32 +157,35 @@ func (l *Ledger) finishGroup(ctx context.Context, rows []finishRow, won []bool) 
 	return err
 }
 
-// tryFinish writes a group in one transaction: in one round trip unless there are outputs, whose files are counted before the commit.
+// tryFinish writes a group in one transaction: in one round trip unless there are outputs, whose files are counted before the commit, or somebody may
+// wait for one of the jobs.
 func (l *Ledger) tryFinish(ctx context.Context, rows []finishRow, won []bool) error {
 	if !slices.ContainsFunc(rows, func(r finishRow) bool { return !r.plain }) {
-		return l.finishAtOnce(ctx, finishPlainSQL, finishPlainArgs(rows), won)
+		return l.finishPlain(ctx, rows, won)
 	}
-	args := finishArgs(rows)
-	if !slices.ContainsFunc(rows, func(r finishRow) bool { return len(r.files) > 0 }) {
-		return l.finishAtOnce(ctx, finishSQL, args, won)
+	sql, args := finishSQL, finishArgs(rows)
+	outputs := slices.ContainsFunc(rows, func(r finishRow) bool { return len(r.files) > 0 })
+	if outputs {
+		sql, args = finishOutputsSQL, append(args, finishOutputArgs(rows)...)
 	}
-	args = append(args, finishOutputArgs(rows)...)
 	var winners map[int]int
-	err := pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
-		result, err := tx.Query(ctx, finishOutputsSQL, args...)
-		if err != nil {
-			return err
-		}
-		if winners, err = readWinners(result); err != nil {
-			return err
-		}
-		for _, r := range rows {
-			if files, ok := winners[r.n]; ok && files != len(r.files) {
-				return fmt.Errorf("a blob of job %s is being collected: %w", r.outcome.Job, store.ErrStaleResult)
+	var err error
+	if outputs || slices.ContainsFunc(rows, func(r finishRow) bool { return !r.alone }) {
+		err = l.endOnce(ctx, func(ctx context.Context, tx pgx.Tx, groups *[]pgtype.UUID) error {
+			result, err := tx.Query(ctx, sql, args...)
+			if err != nil {
+				return err
 			}
-		}
-		return nil
-	})
+			if winners, err = readWinners(result, groups); err != nil {
+				return err
+			}
+			return missesFiles(rows, winners)
+		})
+	} else if result, queryErr := l.pool.Query(ctx, sql, args...); queryErr != nil {
+		err = queryErr
+	} else {
+		winners, err = readWinners(result, new([]pgtype.UUID))
+	}
 	if err != nil {
 		return err
 	}
@@ -192,8 +195,18 @@ func (l *Ledger) tryFinish(ctx context.Context, rows []finishRow, won []bool) er
 	return nil
 }
 
-func (l *Ledger) finishAtOnce(ctx context.Context, sql string, args []any, won []bool) error {
-	result, err := l.pool.Query(ctx, sql, args...)
+// missesFiles is store.ErrStaleResult when a winner has not got all of its files.
+func missesFiles(rows []finishRow, winners map[int]int) error {
+	for _, r := range rows {
+		if files, ok := winners[r.n]; ok && files != len(r.files) {
+			return fmt.Errorf("a blob of job %s is being collected: %w", r.outcome.Job, store.ErrStaleResult)
+		}
+	}
+	return nil
+}
+
+func (l *Ledger) finishPlain(ctx context.Context, rows []finishRow, won []bool) error {
+	result, err := l.pool.Query(ctx, finishPlainSQL, finishPlainArgs(rows)...)
 	if err != nil {
 		return err
 	}
@@ -205,11 +218,11 @@ func (l *Ledger) finishAtOnce(ctx context.Context, sql string, args []any, won [
 	return err
 }
 
-// readWinners reads the places of the winners, each with its number of files written.
-func readWinners(rows pgx.Rows) (map[int]int, error) {
+// readWinners reads the places of the winners, each with its number of files written, and the groups to release.
+func readWinners(rows pgx.Rows, groups *[]pgtype.UUID) (map[int]int, error) {
 	winners := map[int]int{}
 	var n, files int
-	_, err := pgx.ForEachRow(rows, []any{&n, &files}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&n, &files, groups}, func() error {
 		winners[n] = files
 		return nil
 	})

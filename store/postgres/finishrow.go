@@ -17,6 +17,7 @@ type finishRow struct {
 	files      []pgtype.UUID // of its outputs
 	unstorable bool          // it is the replacement of an outcome that could not be stored
 	plain      bool          // the job ends with it and nothing else is to be written
+	alone      bool          // it is known that nobody waits for the job
 }
 
 // newFinishRow is not ok for an outcome of a job that cannot exist: it loses.

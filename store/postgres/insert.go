@@ -61,7 +61,8 @@ WITH u AS (
 		unnest($18::interval[]) AS grace, unnest($19::text[]) AS inputs, unnest($20::text[]) AS tags,
 		unnest($21::boolean[]) AS cached, unnest($22::text[]) AS result, unnest($23::text[]) AS outputs,
 		unnest($24::timestamptz[]) AS deadline, unnest($25::text[]) AS unique_key, unnest($26::interval[]) AS unique_ttl,
-		unnest($27::text[]) AS webhook, unnest($28::text[]) AS schedule, unnest($35::uuid[]) AS input) u
+		unnest($27::text[]) AS webhook, unnest($28::text[]) AS schedule, unnest($35::uuid[]) AS input,
+		unnest($36::uuid[]) AS waits_for) u
 ), there AS MATERIALIZED (
 	SELECT id, tenant FROM files WHERE id = ANY ($35::uuid[]) ORDER BY id FOR KEY SHARE
 ), source AS MATERIALIZED (
@@ -73,11 +74,11 @@ WITH u AS (
 ), written AS (
 	INSERT INTO jobs (id, tenant, type, state, priority, queue, params, metadata, run, max_attempts, timeout, backoff, retention, cache_key,
 		fence, created_at, run_at, due_at, inputs, tags, cached, result, outputs, started_at, finished_at, expires_at,
-		deadline, unique_key, unique_ttl, webhook, schedule, input)
+		deadline, unique_key, unique_ttl, webhook, schedule, input, waits_for)
 	SELECT id, tenant, type, state, priority, queue, params::json, metadata::json, run, max_attempts, timeout, backoff::json, retention, cache_key,
 		fence, coalesce(created_at, now()), coalesce(run_at, now()), ` + insertDue + `, inputs::jsonb, tags::jsonb, cached, result::json,
 		outputs::json, CASE WHEN cached THEN now() END, CASE WHEN cached THEN now() END, CASE WHEN cached THEN now() + retention END,
-		deadline, unique_key, unique_ttl, webhook::jsonb, schedule, input
+		deadline, unique_key, unique_ttl, webhook::jsonb, schedule, input, waits_for
 	FROM u WHERE input IS NULL OR (input, tenant) IN (SELECT t.id, t.tenant FROM there t) ON CONFLICT (id) DO NOTHING
 	RETURNING id, tenant, state, run, inputs, input, tags, cached, expires_at, webhook
 ), tagged AS (
@@ -107,6 +108,7 @@ func (l *Ledger) Insert(ctx context.Context, jobs []store.NewJob) []error {
 				*r.err = err
 			}
 		}
+		noteWaiting(rows)
 		return errs
 	}
 	rows = slices.DeleteFunc(rows, func(r *insertRow) bool {

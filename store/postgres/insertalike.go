@@ -27,7 +27,7 @@ func alike(rows []*insertRow) bool {
 	a := first.job
 	for _, r := range rows[1:] {
 		b := r.job
-		if a.Tenant != b.Tenant || a.Type != b.Type || a.State != b.State || a.Priority != b.Priority || a.Queue != b.Queue || a.Run != b.Run ||
+		if a.Tenant != b.Tenant || a.Type != b.Type || first.state() != r.state() || a.Priority != b.Priority || a.Queue != b.Queue || a.Run != b.Run ||
 			a.MaxAttempts != b.MaxAttempts || a.Timeout != b.Timeout || first.backoff != r.backoff || a.Retention != b.Retention ||
 			a.CacheKey != b.CacheKey || a.Fence != b.Fence || !a.RunAt.Equal(b.RunAt) ||
 			!bytes.Equal(a.Params, b.Params) || !bytes.Equal(a.Metadata, b.Metadata) {
@@ -45,7 +45,7 @@ func insertAlikeArgs(rows []*insertRow) []any {
 		column(rows, func(r *insertRow) time.Duration { return r.grace }),
 		column(rows, func(r *insertRow) *string { return r.inputsJSON }),
 		column(rows, (*insertRow).onlyInput),
-		a.Tenant, a.Type, string(a.State), string(a.Priority), a.Queue, cmp.Or(string(a.Params), "null"), rawJSON(a.Metadata), max(1, a.Run),
+		a.Tenant, a.Type, string(rows[0].state()), string(a.Priority), a.Queue, cmp.Or(string(a.Params), "null"), rawJSON(a.Metadata), max(1, a.Run),
 		a.MaxAttempts, a.Timeout, rows[0].backoff, a.Retention, orNull(a.CacheKey), a.Fence, orNever(a.RunAt),
 	}
 }

@@ -22,18 +22,21 @@ type insertRow struct {
 	sources, outputs                      []pgtype.UUID // for a cached job: the files it copies, and its own
 	backoff                               string
 	inputsJSON, tags, outputJSON, webhook *string
-	err                                   *error // where the caller reads what became of it
-	barred                                error  // why it can not be written, whatever the ledger holds
+	err                                   *error      // where the caller reads what became of it
+	coalesce, waiting                     bool        // it waits for an equal job if one lives; it does
+	waits                                 pgtype.UUID // the group that it waits for, as it is written
+	answerWaiting                         []byte
+	barred                                error // why it can not be written, whatever the ledger holds
 }
 
 // full says whether the row needs more than the columns that every job has, and one input.
 func (r *insertRow) full() bool {
-	return len(r.inputs) > 1 || r.tags != nil || r.job.Cached || r.job.Unique != nil || r.webhook != nil || r.job.Schedule != "" ||
+	return len(r.inputs) > 1 || r.tags != nil || r.job.Cached || r.job.Unique != nil || r.webhook != nil || r.job.Schedule != "" || r.waiting ||
 		!r.job.Deadline.IsZero()
 }
 
 // keyed says whether other requests may stand in the row's way.
-func (r *insertRow) keyed() bool { return r.idempotency != nil || r.job.Unique != nil }
+func (r *insertRow) keyed() bool { return r.idempotency != nil || r.job.Unique != nil || r.coalesce }
 
 // newInsertRows prepares jobs. Those that cannot be rows are told so in errs and left out.
 func newInsertRows(jobs []store.NewJob, errs []error) []*insertRow {
@@ -51,7 +54,9 @@ func newInsertRows(jobs []store.NewJob, errs []error) []*insertRow {
 }
 
 func newInsertRow(n store.NewJob) (*insertRow, error) {
-	r := &insertRow{job: n.Job, idempotency: n.Idempotency, grace: n.DispatchAfter}
+	r := &insertRow{job: n.Job, idempotency: n.Idempotency, grace: n.DispatchAfter, answerWaiting: n.AnswerWaiting}
+	// One that waits was told so by an earlier call.
+	r.coalesce = n.Coalesce && n.CacheKey != "" && (n.State == millrace.Queued || n.State == millrace.Waiting)
 	var ok bool
 	if r.id, ok = parseID(n.ID); !ok {
 		return r, fmt.Errorf("%q is not an id", n.ID)
@@ -150,7 +155,7 @@ func insertArgs(rows []*insertRow) []any {
 		column(rows, func(r *insertRow) pgtype.UUID { return r.id }),
 		column(rows, func(r *insertRow) string { return r.job.Tenant }),
 		column(rows, func(r *insertRow) string { return r.job.Type }),
-		column(rows, func(r *insertRow) string { return string(r.job.State) }),
+		column(rows, func(r *insertRow) string { return string(r.state()) }),
 		column(rows, func(r *insertRow) string { return string(r.job.Priority) }),
 		column(rows, func(r *insertRow) string { return r.job.Queue }),
 		column(rows, func(r *insertRow) string { return cmp.Or(string(r.job.Params), "null") }),
@@ -198,5 +203,6 @@ func insertFullArgs(rows []*insertRow) []any {
 		column(rows, func(r *insertRow) *string { return orNull(clean(r.job.Schedule)) }),
 		jobs, files, tenants, names, types, sources,
 		column(rows, (*insertRow).onlyInput),
+		column(rows, func(r *insertRow) pgtype.UUID { return r.waits }),
 	)
 }

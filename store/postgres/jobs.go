@@ -33,17 +33,29 @@ WITH w AS (
 		state = CASE state WHEN 'running' THEN state ELSE 'canceled' END,
 		fence = fence + CASE state WHEN 'running' THEN 0 ELSE 1 END,
 		cancel_at = coalesce(cancel_at, now()),
-		word = NULL, due_at = NULL,
+		word = NULL, due_at = NULL, waits_for = NULL,
 		finished_at = CASE state WHEN 'running' THEN NULL ELSE now() END,
 		expires_at = CASE state WHEN 'running' THEN NULL ELSE now() + retention END
 	WHERE id = $2 AND tenant = $1 AND state IN ('scheduled', 'waiting', 'queued', 'running', 'retrying')
 	RETURNING ` + jobColumns + `
 )` + ended + `
-SELECT ` + jobColumns + ` FROM w`
+SELECT ` + jobColumns + `, ` + owed + ` FROM w`
 
 // Cancel ends a job that is not running, and asks the owner of a running one to stop.
-func (l *Ledger) Cancel(ctx context.Context, tenant, id string) (*millrace.Job, error) {
-	return l.change(ctx, "cancel job", cancelSQL, tenant, id)
+func (l *Ledger) Cancel(ctx context.Context, tenant, id string) (job *millrace.Job, err error) {
+	const op = "cancel job"
+	key, ok := parseID(id)
+	if !ok {
+		return nil, fmt.Errorf("%s: %w", op, store.ErrNotFound)
+	}
+	err = l.ending(ctx, op, func(ctx context.Context, tx pgx.Tx, groups *[]pgtype.UUID) error {
+		job, err = scanJob(tx.QueryRow(ctx, cancelSQL, tenant, key), groups)
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return l.refused(ctx, op, tenant, id)
+	}
+	return job, err
 }
 
 const retrySQL = `
@@ -143,22 +155,6 @@ func lockInputs(ctx context.Context, tx pgx.Tx, job *millrace.Job) error {
 		err = store.ErrInputMissing
 	}
 	return err
-}
-
-// change runs a guarded update that returns the job. When the guard refuses, the job is returned as it stands with ErrState.
-func (l *Ledger) change(ctx context.Context, op, sql, tenant, id string) (job *millrace.Job, err error) {
-	key, ok := parseID(id)
-	if !ok {
-		return nil, fmt.Errorf("%s: %w", op, store.ErrNotFound)
-	}
-	err = again(ctx, op, func(ctx context.Context) error {
-		job, err = scanJob(l.pool.QueryRow(ctx, sql, tenant, key))
-		return err
-	})
-	if !errors.Is(err, store.ErrNotFound) {
-		return job, err
-	}
-	return l.refused(ctx, op, tenant, id)
 }
 
 // refused returns the job as it stands with ErrState.

@@ -85,7 +85,7 @@ func explain(t *testing.T, conn *pgxpool.Conn, options, name string, args []stri
 
 // big are the tables that grow with use.
 var big = []string{
-	"jobs", "files", "blobs", "job_files", "job_tags", "results", "unique_keys", "idempotency_keys", "webhook_deliveries", "schedules",
+	"jobs", "files", "blobs", "job_files", "job_tags", "results", "unique_keys", "equal_groups", "equal_releases", "idempotency_keys", "webhook_deliveries", "schedules",
 }
 
 // TestEveryPlanUsesAnIndex explains every statement on an empty database that has been analysed, the moment at which the planner has every reason
@@ -99,9 +99,10 @@ func TestEveryPlanUsesAnIndex(t *testing.T) {
 	}
 	// Small indexes that some statements read from one end, up to a limit or because all of it is wanted.
 	whole := map[string][]string{
-		"jobs_owner":  {"rescueSQL", "forceCancelSQL", "runningSQL", "listRunningSQL", "workersSQL"},
-		"jobs_owed":   {"depthsSQL", "backlogSQL"},
-		"blobs_dying": {"dyingBlobsSQL"},
+		"jobs_owner":         {"rescueSQL", "forceCancelSQL", "runningSQL", "listRunningSQL", "workersSQL"},
+		"jobs_owed":          {"depthsSQL", "backlogSQL"},
+		"jobs_waiting_queue": {"waitingQueuesSQL", "backlogSQL"},
+		"blobs_dying":        {"dyingBlobsSQL"},
 		// One row for each worker.
 		"holds_pkey":   {"untidySQL", "trimHoldsSQL"},
 		"workers_pkey": {"untidySQL", "dropHoldsSQL"},

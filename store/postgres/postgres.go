@@ -27,6 +27,8 @@ type Config struct {
 	DSN      string       // postgres://user:password@host:port/database?sslmode=…, or key=value pairs
 	MaxConns int          // 0: pool_max_conns of the DSN, else pgx's default, max(4, number of cores)
 	Log      *slog.Logger // nil: slog.Default()
+	// Released is told of jobs that waited and are released now. It is called after the commit by whoever caused it. nil: nobody is told.
+	Released func([]store.Release)
 }
 
 // Ledger is a store.Ledger.
@@ -35,6 +37,8 @@ type Ledger struct {
 	log    *slog.Logger
 	claims claims
 	files  fileCache
+	tell   func([]store.Release)
+	walks  walks
 }
 
 var _ store.Ledger = (*Ledger)(nil)
@@ -49,7 +53,7 @@ func Open(ctx context.Context, cfg Config) (*Ledger, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open PostgreSQL: %w", oneLine(err))
 	}
-	l := &Ledger{pool: pool, log: cmp.Or(cfg.Log, slog.Default())}
+	l := &Ledger{pool: pool, log: cmp.Or(cfg.Log, slog.Default()), tell: cfg.Released}
 	if err := l.prepare(ctx); err != nil {
 		pool.Close()
 		return nil, err

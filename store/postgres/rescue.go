@@ -52,16 +52,13 @@ WITH lost AS MATERIALIZED (` + lostSQL + `), w AS (
 		expires_at = CASE WHEN ` + over + ` THEN now() + j.retention END
 	FROM lost x
 	WHERE j.id = ANY (ARRAY(SELECT id FROM lost)) AND j.id = x.id AND j.state = 'running'
-	RETURNING j.id, j.tenant, j.state, j.run, j.inputs, j.input, j.expires_at, j.unique_key, j.webhook
+	RETURNING j.id, j.tenant, j.state, j.run, j.inputs, j.input, j.expires_at, j.unique_key, j.webhook, j.cache_key
 )` + ended + `
-SELECT count(*) FROM w`
+SELECT (SELECT count(*) FROM w), ` + owed
 
 // Rescue takes running jobs from owners that are dead or unknown. It is run again and again: a claim may commit just after its worker's burial.
-func (l *Ledger) Rescue(ctx context.Context) (n int, err error) {
-	err = again(ctx, "rescue jobs", func(ctx context.Context) error {
-		return l.pool.QueryRow(ctx, rescueSQL, millrace.QuarantineCrashes, millrace.PoisonCrashes).Scan(&n)
-	})
-	return n, err
+func (l *Ledger) Rescue(ctx context.Context) (int, error) {
+	return l.endMany(ctx, "rescue jobs", rescueSQL, millrace.QuarantineCrashes, millrace.PoisonCrashes)
 }
 
 const forceCancelSQL = `
@@ -74,14 +71,11 @@ WITH stubborn AS MATERIALIZED (
 		attempts = ` + appendAttempt + `, 'ended_at', now(), 'outcome', 'canceled', 'spent', false),
 		worker_id = NULL, due_at = NULL, finished_at = now(), expires_at = now() + j.retention
 	WHERE j.id = ANY (ARRAY(SELECT id FROM stubborn)) AND j.state = 'running'
-	RETURNING j.id, j.tenant, j.state, j.run, j.inputs, j.input, j.expires_at, j.unique_key, j.webhook
+	RETURNING j.id, j.tenant, j.state, j.run, j.inputs, j.input, j.expires_at, j.unique_key, j.webhook, j.cache_key
 )` + ended + `
-SELECT count(*) FROM w`
+SELECT (SELECT count(*) FROM w), ` + owed
 
 // ForceCancel ends running jobs whose owner did not answer a cancel in time. The late attempt loses by its fence.
-func (l *Ledger) ForceCancel(ctx context.Context, grace time.Duration) (n int, err error) {
-	err = again(ctx, "cancel jobs by force", func(ctx context.Context) error {
-		return l.pool.QueryRow(ctx, forceCancelSQL, grace).Scan(&n)
-	})
-	return n, err
+func (l *Ledger) ForceCancel(ctx context.Context, grace time.Duration) (int, error) {
+	return l.endMany(ctx, "cancel jobs by force", forceCancelSQL, grace)
 }

@@ -58,18 +58,19 @@ func (l *Ledger) Tick(ctx context.Context, t store.Tick) (errs []error, moved bo
 func (l *Ledger) ownTick(ctx context.Context, t store.Tick, rows []*insertRow) (errs []error, moved bool, err error) {
 	err = again(ctx, "tick", func(ctx context.Context) error {
 		return pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
-			present, err := known(ctx, tx, presentSQL, column(rows, func(r *insertRow) pgtype.UUID { return r.id }))
+			there, err := present(ctx, tx, column(rows, func(r *insertRow) pgtype.UUID { return r.id }))
 			if err != nil {
 				return err
 			}
 			refusal := "the job was refused"
 			err = tx.QueryRow(ctx, ownTickSQL, t.Tenant, t.Name, rows[0].id).Scan(&refusal)
-			if moved = err == nil || len(present) > 0; errors.Is(err, pgx.ErrNoRows) {
+			if moved = err == nil || len(there) > 0; errors.Is(err, pgx.ErrNoRows) {
 				err = nil
 			}
 			errs = make([]error, len(t.Jobs))
 			for i, job := range t.Jobs {
-				if id, ok := parseID(job.ID); !ok || !present[id] {
+				id, ok := parseID(job.ID)
+				if _, known := there[id]; !ok || !known {
 					errs[i] = errors.New(refusal)
 				}
 			}

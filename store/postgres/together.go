@@ -22,7 +22,7 @@ type steps struct {
 
 // together is a group of jobs on its way into the ledger in one transaction, in which other requests may stand in a row's way.
 //
-// Locks are taken in one order: idempotency keys, input files, unique keys, jobs; the keys and ids of each sorted.
+// Locks are taken in one order: idempotency keys, input files, unique keys, groups of equal jobs, jobs; the keys and ids of each sorted.
 type together struct {
 	rows []*insertRow // in the caller's order, which decides between them
 	open []*insertRow // not yet decided
@@ -30,6 +30,7 @@ type together struct {
 	keys map[keyName]*insertRow
 	held map[keyName]string
 	mine map[keyName]*insertRow // idempotency keys that this transaction has written, with the row in whose name
+	told []replay
 }
 
 // insertTogether writes rows in one transaction, whatever their number, and leaves in each its own error. A row that the database refuses is found,
@@ -84,7 +85,10 @@ func (r *insertRow) decide(err error) {
 
 func (t *together) insert(ctx context.Context, tx pgx.Tx) error {
 	t.open = slices.Clone(t.rows)
-	for _, step := range []func(context.Context, pgx.Tx) error{t.takeKeys, t.lockInputs, t.choose, t.settleKeys} {
+	for _, r := range t.rows {
+		r.waits, r.waiting = pgtype.UUID{}, false
+	}
+	for _, step := range []func(context.Context, pgx.Tx) error{t.takeKeys, t.lockInputs, t.choose, t.join, t.settleKeys} {
 		if err := step(ctx, tx); err != nil {
 			return err
 		}
@@ -145,8 +149,8 @@ func (t *together) takeKeys(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// presentSQL finds jobs that exist. The fence keeps the planner from reading another index than the primary key, alone and whole.
-const presentSQL = `SELECT id FROM jobs WHERE id = ANY ($1) AND fence >= 0`
+// presentSQL finds jobs that exist, and whether they wait. The fence keeps the planner from reading another index than the primary key, alone and whole.
+const presentSQL = `SELECT id, state = 'waiting' FROM jobs WHERE id = ANY ($1) AND fence >= 0`
 
 // skipPresent passes over rows that an earlier call wrote, where something that has changed since could stand in their way.
 func (t *together) skipPresent(ctx context.Context, tx pgx.Tx) error {
@@ -156,9 +160,31 @@ func (t *together) skipPresent(ctx context.Context, tx pgx.Tx) error {
 			ids = append(ids, r.id)
 		}
 	}
-	present, err := known(ctx, tx, presentSQL, ids)
-	t.drop(func(r *insertRow) (bool, error) { return present[r.id], nil })
+	there, err := present(ctx, tx, ids)
+	t.drop(func(r *insertRow) (bool, error) {
+		waits, ok := there[r.id]
+		r.waiting = r.coalesce && waits
+		return ok, nil
+	})
 	return err
+}
+
+// present reads which of the jobs exist, and whether they wait.
+func present(ctx context.Context, tx pgx.Tx, ids []pgtype.UUID) (map[pgtype.UUID]bool, error) {
+	found := map[pgtype.UUID]bool{}
+	if len(ids) == 0 {
+		return found, nil
+	}
+	result, err := tx.Query(ctx, presentSQL, ids)
+	if err != nil {
+		return found, err
+	}
+	var (
+		id    pgtype.UUID
+		waits bool
+	)
+	_, err = pgx.ForEachRow(result, []any{&id, &waits}, func() error { found[id] = waits; return nil })
+	return found, err
 }
 
 // lockInputsSQL waits for whoever is deleting one of the files.

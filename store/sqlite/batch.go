@@ -45,6 +45,7 @@ func (l *Ledger) InsertBatch(ctx context.Context, tenant string, key *store.Idem
 	if err != nil {
 		return nil, fmt.Errorf("insert batch: %w", err)
 	}
+	noteWaiting(jobs, rows)
 	return errs, nil
 }
 

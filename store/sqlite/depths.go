@@ -28,6 +28,13 @@ const (
 	laterSQL = `SELECT count(*) FILTER (WHERE state = 'queued'), count(*) FILTER (WHERE state <> 'queued') FROM (SELECT state FROM jobs
 		INDEXED BY jobs_owed WHERE queue = ? AND sent_gen = ? AND due_at > ? ORDER BY due_at LIMIT 2 * ?)`
 	runningSQL = `SELECT queue, count(*) FROM jobs INDEXED BY jobs_owner WHERE worker_id IS NOT NULL GROUP BY queue ORDER BY queue`
+
+	waitingQueuesSQL = `WITH RECURSIVE q (name) AS (
+		SELECT min(queue) FROM jobs INDEXED BY jobs_waiting_queue WHERE waits_for IS NOT NULL
+		UNION ALL
+		SELECT (SELECT min(queue) FROM jobs INDEXED BY jobs_waiting_queue WHERE waits_for IS NOT NULL AND queue > q.name) FROM q WHERE q.name IS NOT NULL
+	) SELECT q.name, (SELECT count(*) FROM (SELECT 1 FROM jobs INDEXED BY jobs_waiting_queue WHERE waits_for IS NOT NULL AND queue = q.name LIMIT ?))
+	FROM q WHERE q.name IS NOT NULL`
 )
 
 // Depths implements store.Upkeep. Queues with nothing in them are left out.
@@ -41,7 +48,10 @@ func (l *Ledger) Depths(ctx context.Context, limit int) ([]store.Depth, error) {
 		err = l.depth(ctx, &depths[i], limit)
 	}
 	if err == nil {
-		depths, err = l.running(ctx, depths, limit)
+		depths, err = l.count(ctx, depths, func(d *store.Depth, n int) { d.Running = min(limit, n) }, runningSQL)
+	}
+	if err == nil {
+		depths, err = l.count(ctx, depths, func(d *store.Depth, n int) { d.Waiting = n }, waitingQueuesSQL, limit)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("measure queues: %w", err)
@@ -77,8 +87,8 @@ func (l *Ledger) depth(ctx context.Context, d *store.Depth, limit int) error {
 	return nil
 }
 
-// running adds what runs, also in queues where nothing waits.
-func (l *Ledger) running(ctx context.Context, depths []store.Depth, limit int) ([]store.Depth, error) {
+// count adds a figure to each queue that the query answers, also to queues where nothing is to be claimed.
+func (l *Ledger) count(ctx context.Context, depths []store.Depth, note func(*store.Depth, int), query string, args ...any) ([]store.Depth, error) {
 	err := each(func(row scanner) error {
 		var queue string
 		var n int
@@ -87,12 +97,13 @@ func (l *Ledger) running(ctx context.Context, depths []store.Depth, limit int) (
 		}
 		for i := range depths {
 			if depths[i].Queue == queue {
-				depths[i].Running = min(limit, n)
+				note(&depths[i], n)
 				return nil
 			}
 		}
-		depths = append(depths, store.Depth{Queue: queue, Running: min(limit, n)})
+		depths = append(depths, store.Depth{Queue: queue})
+		note(&depths[len(depths)-1], n)
 		return nil
-	})(l.reads.QueryContext(ctx, runningSQL))
+	})(l.reads.QueryContext(ctx, query, args...))
 	return depths, err
 }

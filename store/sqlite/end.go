@@ -55,12 +55,11 @@ type ending struct {
 
 // ended is what became of it.
 type ended struct {
-	won      bool
-	cacheKey string
+	won bool
 	final
 }
 
-// end ends an attempt, and with it the run of a job that is final then.
+// end ends an attempt. The caller concludes the run of a job that is final then, once its outputs are there.
 func (t *tx) end(e ending) (ended, error) {
 	r := ended{final: final{job: e.job}}
 	err := t.row(endSQL, e.job, e.fence, t.now, string(e.state), e.state.Final(), t.now+e.delay, number(e.refence), number(!e.spent),
@@ -73,7 +72,13 @@ func (t *tx) end(e ending) (ended, error) {
 		return ended{}, fmt.Errorf("end attempt: %w", err)
 	}
 	r.won = true
-	if r.state.Final() {
+	return r, nil
+}
+
+// endAlone ends an attempt that has no outputs, and with it the run of a job that is final then.
+func (t *tx) endAlone(e ending) (ended, error) {
+	r, err := t.end(e)
+	if err == nil && r.state.Final() {
 		err = t.conclude(r.final)
 	}
 	return r, err

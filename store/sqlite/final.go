@@ -17,17 +17,19 @@ type final struct {
 	inputs      bool // it had some
 	unique      sql.NullString
 	webhook     sql.NullString
+	cacheKey    string // of a job that may lead equal ones
 }
 
 // finalColumns are what update statements return for scanFinal.
-const finalColumns = `id, tenant, state, run, expires_at, inputs IS NOT NULL, unique_key, webhook`
+const finalColumns = `id, tenant, state, run, expires_at, inputs IS NOT NULL, unique_key, webhook, cache_key`
 
 func scanFinal(row scanner) (f final, err error) {
-	err = row.Scan(&f.job, &f.tenant, &f.state, &f.run, &f.expires, &f.inputs, &f.unique, &f.webhook)
+	err = row.Scan(&f.job, &f.tenant, &f.state, &f.run, &f.expires, &f.inputs, &f.unique, &f.webhook, &f.cacheKey)
 	return f, err
 }
 
-// conclude is the same for every way to a final state: files and the unique key are let go, and the webhook is owed a call.
+// conclude is the same for every way to a final state: files and the unique key are let go, the webhook is owed a call, and those who wait for the
+// job are released. The job's outputs must have been written.
 func (t *tx) conclude(f final) error {
 	if f.inputs {
 		if err := t.release(f.job, f.expires); err != nil {
@@ -40,9 +42,18 @@ func (t *tx) conclude(f final) error {
 		}
 	}
 	if f.webhook.Valid {
-		return t.owe(f)
+		if err := t.owe(f); err != nil {
+			return err
+		}
 	}
-	return nil
+	if f.cacheKey == "" {
+		return nil
+	}
+	p, followed, err := t.part(f.tenant, f.cacheKey, f.job)
+	if err == nil && followed {
+		_, err = t.releaseSome(p, removal)
+	}
+	return err
 }
 
 // release lets go of the files that the job needed. They stay at least as long as the job, so that it can be looked at and retried.

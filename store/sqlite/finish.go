@@ -126,10 +126,15 @@ func (t *tx) finish(r result) (won bool, err error) {
 	if err := t.writeOutputs(done.tenant, r.job, r.files, done.expires); err != nil {
 		return false, err
 	}
-	if done.state != millrace.Succeeded {
-		return true, nil
+	if done.state == millrace.Succeeded {
+		if err := t.remember(done.tenant, done.cacheKey, r.job); err != nil {
+			return false, err
+		}
 	}
-	return true, t.remember(done.tenant, done.cacheKey, r.job)
+	if done.state.Final() {
+		err = t.conclude(done.final)
+	}
+	return true, err
 }
 
 // wrote says whether the history knows that this very attempt ended in this way: then an earlier call whose answer was lost wrote it.

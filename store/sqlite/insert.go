@@ -7,10 +7,11 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/store"
 )
 
-var insertSQL = `INSERT INTO jobs (` + jobColumns + `, due_at) VALUES (?` + strings.Repeat(", ?", strings.Count(jobColumns, ",")+1) + `)
+var insertSQL = `INSERT INTO jobs (` + jobColumns + `, due_at, waits_for) VALUES (?` + strings.Repeat(", ?", strings.Count(jobColumns, ",")+2) + `)
 	ON CONFLICT (id) DO NOTHING`
 
 // Insert implements store.Jobs. All jobs that can be inserted are in one transaction; one that cannot does not reach the database.
@@ -30,7 +31,19 @@ func (l *Ledger) Insert(ctx context.Context, jobs []store.NewJob) []error {
 			errs[i] = refused[i]
 		}
 	}
+	if err == nil {
+		noteWaiting(jobs, rows)
+	}
 	return errs
+}
+
+// noteWaiting tells which of the jobs wait. It is for the caller's goroutine, once all is committed.
+func noteWaiting(jobs []store.NewJob, rows []*newRow) {
+	for i, row := range rows {
+		if row != nil && row.waits {
+			jobs[i].State = millrace.Waiting
+		}
+	}
 }
 
 // insertAll inserts rows in order and answers why some were refused. Its own error is the database's: then nothing may be committed.
@@ -60,12 +73,22 @@ func isRefusal(err error) bool {
 
 // insert looks before it writes: nobody else writes between the two, and so a refused job leaves nothing to undo.
 func (t *tx) insert(row *newRow) error {
+	if row.coalesce {
+		if known, err := t.knownWaiting(row); err != nil || known {
+			return err
+		}
+	}
 	if err := t.check(row); err != nil {
 		known, e := t.known(row.id)
 		if e != nil || known { // there already: an earlier call whose answer was lost
 			return e
 		}
 		return err
+	}
+	if row.coalesce {
+		if err := t.join(row); err != nil {
+			return err
+		}
 	}
 	n, err := t.exec(insertSQL, row.args...)
 	if err != nil || n == 0 { // there already

@@ -41,7 +41,7 @@ func (l *Ledger) Cancel(ctx context.Context, tenant, id string) (*millrace.Job, 
 	})
 }
 
-const cancelIdleSQL = `UPDATE jobs SET state = 'canceled', fence = fence + 1, due_at = NULL, sent_gen = 0,
+const cancelIdleSQL = `UPDATE jobs SET state = 'canceled', fence = fence + 1, due_at = NULL, sent_gen = 0, waits_for = NULL,
 	cancel_at = ?2, finished_at = ?2, expires_at = ?2 + retention / 1000000
 	WHERE id = ?1 AND state IN ('scheduled', 'waiting', 'queued', 'retrying') RETURNING ` + finalColumns
 

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"database/sql"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/millrace/millrace"
@@ -20,6 +21,8 @@ type newRow struct {
 	outputs              []newFile
 	expires              sql.NullInt64
 	final                *final // of a job that is final from the start
+	coalesce, waits      bool   // it waits for an equal job if one lives; it does
+	ifWaiting            []byte
 }
 
 // newFile is a file row to write with a job's success.
@@ -42,7 +45,8 @@ func prepareRow(n store.NewJob, now time.Time) (*newRow, error) {
 	j := *n.Job
 	var due sql.NullInt64
 	switch {
-	case j.State == millrace.Queued:
+	case j.State == millrace.Queued, j.State == millrace.Waiting && n.Coalesce: // the latter was told so before
+		j.State = millrace.Queued
 		due = ms(now.Add(n.DispatchAfter))
 	case j.State == millrace.Scheduled:
 		if due = ms(j.RunAt); !due.Valid {
@@ -63,8 +67,9 @@ func prepareRow(n store.NewJob, now time.Time) (*newRow, error) {
 	row := &newRow{
 		id: j.ID, tenant: j.Tenant, tags: j.Tags, expires: ms(j.ExpiresAt), key: copyKey(n.Idempotency), unique: j.Unique,
 	}
+	row.cacheKey = j.CacheKey
+	row.coalesce, row.ifWaiting = n.Coalesce && j.State == millrace.Queued && j.CacheKey != "", slices.Clone(n.AnswerWaiting)
 	if j.State.Final() {
-		row.cacheKey = j.CacheKey
 		row.final = &final{job: j.ID, tenant: j.Tenant, state: j.State, run: j.Run, expires: row.expires}
 		for i, out := range j.Outputs {
 			row.outputs = append(row.outputs, newFile{Output: out, from: n.From[i]})

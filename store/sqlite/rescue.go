@@ -73,7 +73,7 @@ func (t *tx) rescue(o orphan) (err error) {
 			}
 		}
 	}
-	r, err := t.end(e)
+	r, err := t.endAlone(e)
 	if err == nil && r.state == millrace.Queued && o.death.Crash && crashes >= millrace.QuarantineCrashes {
 		_, err = t.exec(quarantineJob, o.job)
 	}
@@ -103,7 +103,7 @@ func (l *Ledger) ForceCancel(ctx context.Context, grace time.Duration) (int, err
 			return err
 		}
 		for _, e := range found {
-			if _, err := t.end(e); err != nil {
+			if _, err := t.endAlone(e); err != nil {
 				return fmt.Errorf("job %s: %w", e.job, err)
 			}
 		}

@@ -60,7 +60,7 @@ func encode[T any](v T, empty bool) (sql.NullString, error) {
 	return text(b), err
 }
 
-// jobArgs are the values of jobColumns, then due_at. It runs in the caller's goroutine: the writer's is for SQLite alone.
+// jobArgs are the values of jobColumns, then due_at and waits_for. It runs in the caller's goroutine: the writer's is for SQLite alone.
 func jobArgs(j *millrace.Job, now time.Time, due sql.NullInt64) (args []any, err error) {
 	var backoff, inputs, tags, progress, jobError, outputs, attempts, webhook sql.NullString
 	for _, e := range []struct {
@@ -94,7 +94,7 @@ func jobArgs(j *millrace.Job, now time.Time, due sql.NullInt64) (args []any, err
 		ms(created), ms(runAt), ms(j.StartedAt), ms(j.FinishedAt), ms(j.ExpiresAt), ms(j.CancelAt),
 		backoff, inputs, tags, progress, jobError, outputs, attempts, text(j.Metadata), text(j.Params), text(j.Result),
 		ms(j.Deadline), uniqueKey, uniqueTTL, webhook, text(j.Schedule),
-		due,
+		due, sql.NullString{},
 	}, nil
 }
 

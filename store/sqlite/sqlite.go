@@ -28,6 +28,8 @@ type Config struct {
 	Path string           // of the database file; made when missing, with mode 0600
 	Now  func() time.Time // nil: time.Now. Every stored time comes from here
 	Log  *slog.Logger     // nil: nothing is logged
+	// Released is told of jobs that waited and are released now. It is called after the commit by whoever caused it. nil: nobody is told.
+	Released func([]store.Release)
 }
 
 // Ledger is a store.Ledger in an SQLite file. It is safe for concurrent use.
@@ -36,6 +38,8 @@ type Ledger struct {
 	now    func() time.Time
 	opened time.Time // of now, with its monotonic reading
 	log    *slog.Logger
+	tell   func([]store.Release)
+	walks  walks
 
 	reads   *sql.DB
 	writes  *sql.DB
@@ -51,7 +55,7 @@ const readers = 4
 
 // Open opens or makes the ledger and brings its schema up to date. store.ErrNewerSchema means that a newer Millrace has written it.
 func Open(ctx context.Context, cfg Config) (*Ledger, error) {
-	l := &Ledger{now: cfg.Now, log: cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))}
+	l := &Ledger{now: cfg.Now, log: cmp.Or(cfg.Log, slog.New(slog.DiscardHandler)), tell: cfg.Released}
 	if l.now == nil {
 		l.now = time.Now
 	}

@@ -7,13 +7,15 @@ import (
 	"fmt"
 
 	"github.com/millrace/millrace/internal/mutant"
+	"github.com/millrace/millrace/store"
 )
 
 // tx is the open transaction. Its context is nobody's: a caller who goes away must not cancel his neighbours' commit.
 type tx struct {
 	*writer
-	now  int64 // wall clock, milliseconds since 1970
-	mono int64 // monotonic, milliseconds since the ledger was opened
+	now  int64           // wall clock, milliseconds since 1970
+	mono int64           // monotonic, milliseconds since the ledger was opened
+	news []store.Release // of the op that runs
 }
 
 // begin opens the transaction. Should an earlier rollback have failed, its remains are in the way: they are removed first.

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+
+	"github.com/millrace/millrace/store"
 )
 
 // writer is the one goroutine that writes. It takes what has gathered while the last transaction was being synced, runs all of it in one
@@ -63,7 +65,17 @@ func (w *writer) stop() error {
 // write runs fn in a transaction with whatever else waits, and returns when it is durable or has failed. If ctx ends first it is not known
 // whether fn was or will be committed; fn goes on using what it has captured, so the caller must not look at that any more.
 func (l *Ledger) write(ctx context.Context, fn func(*tx) error) error {
-	return l.writer.do(&op{ctx: ctx, run: fn, done: make(chan struct{})})
+	var news []store.Release
+	err := l.writer.do(&op{ctx: ctx, done: make(chan struct{}), run: func(t *tx) error {
+		t.news = nil
+		err := fn(t)
+		news = t.news
+		return err
+	}})
+	if err == nil && len(news) > 0 && l.tell != nil {
+		l.tell(news)
+	}
+	return err
 }
 
 // writeLazily is write for what nobody misses after a loss of power, which ends all who could have heard of it. It survives the process's
