@@ -17,6 +17,9 @@ const (
 	Fill    = "fill"    // exactly the box, stretched
 )
 
+// GravitySmart is the gravity that looks at the picture. The others are "center" and the names of its sides and corners, such as "northeast".
+const GravitySmart = "smart"
+
 // The picture formats.
 const (
 	JPEG = "jpeg"
@@ -124,7 +127,6 @@ func (p *ResizeParams) check(at string) error {
 		field string
 		given bool
 	}{
-		{"gravity", p.Gravity == "smart"},
 		{"frame", p.Frame > 0},
 		{"pages", p.Pages > 1},
 		{"max_bytes", p.MaxBytes > 0},

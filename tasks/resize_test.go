@@ -38,7 +38,7 @@ func TestResizeParams(t *testing.T) {
 		{`{"format":"webp"}`, "/params/format", millrace.CodeNotAvailable},
 		{`{"format":"avif"}`, "/params/format", millrace.CodeNotAvailable},
 		{`{"format":"tiff"}`, "/params/format", millrace.CodeNotAvailable},
-		{`{"gravity":"smart"}`, "/params/gravity", millrace.CodeNotAvailable},
+		{`{"gravity":"smart"}`, "", ""},
 		{`{"rotate":12.5}`, "", ""},
 		{`{"rotate":-90}`, "/params/rotate", ""},
 		{`{"watermark":{"file":"f"}}`, "/params/watermark", millrace.CodeNotAvailable},

@@ -43,6 +43,14 @@ func (g geometry) kept() (w, h int) {
 	return g.turn.size(g.window.w, g.window.h)
 }
 
+// scaled is the size of the upright picture of which that is a part.
+func (g geometry) scaled() (w, h int) {
+	if g.tilt.on() {
+		return g.tilt.scaledW, g.tilt.scaledH
+	}
+	return g.turn.size(g.scaledW, g.scaledH)
+}
+
 // plan computes the geometry for a stored picture of w × h that is to be turned by t and then changed as p asks.
 func plan(w, h int, t turn, p tasks.ResizeParams) (geometry, error) {
 	tw, th := t.size(w, h)

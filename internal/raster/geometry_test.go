@@ -1,6 +1,8 @@
 package raster
 
 import (
+	"bytes"
+	"os"
 	"testing"
 
 	"github.com/millrace/millrace"
@@ -154,4 +156,33 @@ func equal(a, b []string) bool {
 		}
 	}
 	return true
+}
+
+// TestSharedSmartCrop holds a photograph to what its manifest says: the bird's head is in the crop.
+func TestSharedSmartCrop(t *testing.T) {
+	t.Parallel()
+	data, err := os.ReadFile("../../../shared/testdata/images/smart-crop.jpg")
+	if err != nil {
+		t.Skip("no collection of pictures beside the repository")
+	}
+	h, err := readHeader(bytes.NewReader(data), int64(len(data)), DefaultLimits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := tasks.Resize().Defaults
+	p.Width, p.Height, p.Fit, p.Gravity = 600, 1080, tasks.Cover, tasks.GravitySmart
+	j, err := New().newJob(h, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := decodeJPEG(bytes.NewReader(data), h, j.fast, j.denom)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := j.focus(t.Context(), decoded{image: m, denom: j.denom}); err != nil {
+		t.Fatal(err)
+	}
+	if w := j.outputs[0].geometry.window; w.x > 1290 || w.x+w.w < 1400 || w.w != 600 || w.h != 1080 {
+		t.Errorf("the crop is %+v: the bird at 1290…1400 is not in it", w)
+	}
 }

@@ -79,6 +79,9 @@ func (j *job) decode(ctx context.Context, src *source, call *tasks.Call) (decode
 
 // finish makes the outputs of the decoded picture, one after the other, so that no two are in memory at once. The first that fails fails the job.
 func (j *job) finish(ctx context.Context, d decoded, call *tasks.Call, create Create) (tasks.ResizeResult, error) {
+	if err := j.focus(ctx, d); err != nil {
+		return tasks.ResizeResult{}, err
+	}
 	result := tasks.ResizeResult{Engine: cmp.Or(j.engine, Name), Source: j.source()}
 	for i, o := range j.outputs {
 		o.progress = func(part float64, doing string) {

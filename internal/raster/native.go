@@ -96,7 +96,7 @@ func (f *offer) memory() int64 {
 // plain says whether the engines treat the picture alike. Left to this one is what few pictures need and the other does in its own way.
 func (j *job) plain() bool {
 	h := j.header
-	if h.frames > 1 || h.format == JPEG && h.jpeg.components == 4 {
+	if h.frames > 1 || h.format == JPEG && h.jpeg.components == 4 || j.smart() {
 		return false
 	}
 	for _, o := range j.outputs {
@@ -162,7 +162,7 @@ func (o *output) order(hello order.Hello) order.Output {
 // bare says that the resized pixels are the result.
 func (o *output) bare() bool {
 	p := o.params
-	return o.colors == nil && !p.Grayscale && p.Blur == 0 && p.Sharpen == 0 && !o.framed() && p.MaxBytes == 0 && p.Watermark == nil &&
+	return o.colors == nil && !p.Grayscale && p.Blur == 0 && p.Sharpen == 0 && !o.framed() && !o.geometry.tilt.on() && p.MaxBytes == 0 && p.Watermark == nil &&
 		len(p.Placeholders) == 0 && p.Subsampling == "auto"
 }
 

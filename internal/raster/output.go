@@ -114,7 +114,12 @@ func (o *output) resized(ctx context.Context, d decoded) (image.Image, error) {
 	if o.made != nil {
 		return pictureOf(o.made), nil
 	}
-	m, err := resample(ctx, d, o.geometry, o.direct(), func(part float64) { o.progress(0.67*part, "resizing") })
+	return o.scaled(ctx, d, o.geometry, o.direct(), func(part float64) { o.progress(0.67*part, "resizing") })
+}
+
+// scaled resizes by any geometry of the picture.
+func (o *output) scaled(ctx context.Context, d decoded, g geometry, subsample bool, done func(part float64)) (image.Image, error) {
+	m, err := resample(ctx, d, g, subsample, done)
 	if _, ok := errors.AsType[paletteError](err); ok {
 		return nil, corrupt(o.header.format, err)
 	}
