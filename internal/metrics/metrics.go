@@ -30,11 +30,11 @@ type Queue interface {
 	Depths(ctx context.Context) (map[string]int, error)
 }
 
-// Config names the parts. Cache may be nil.
+// Config names the parts.
 type Config struct {
 	Ledger  Ledger
 	Queue   Queue
-	Cache   *cache.Cache
+	Caches  []*cache.Cache
 	Version string
 }
 
@@ -58,7 +58,7 @@ func New(c Config) *prometheus.Registry {
 // descs are the metrics that are read at each scrape.
 type descs struct {
 	poolMax, poolOpen, poolInUse, poolIdle, poolWaits, poolWaitSeconds, poolTimeouts *prometheus.Desc
-	cacheGets                                                                        *prometheus.Desc
+	cacheHits, cacheMisses, cacheChanges, cacheEntries, cacheBytes                   *prometheus.Desc
 	jobs, oldest, dispatched                                                         *prometheus.Desc
 	workers, slots, running, memory                                                  *prometheus.Desc
 }
@@ -75,7 +75,11 @@ func newDescs() descs {
 		poolWaits:       d("pool_waits_total", "Acquisitions that had to wait for a connection.", "store"),
 		poolWaitSeconds: d("pool_wait_seconds_total", "Time spent waiting for a connection.", "store"),
 		poolTimeouts:    d("pool_timeouts_total", "Acquisitions that gave up waiting.", "store"),
-		cacheGets:       d("cache_gets_total", "Values read through the cache, by where they came from.", "cache", "from"),
+		cacheHits:       d("cache_hits_total", "Values that were found in a level of the cache.", "cache", "level"),
+		cacheMisses:     d("cache_misses_total", "Values that a level was asked for in vain; a Redis that is down is a miss.", "cache", "level"),
+		cacheChanges:    d("cache_changes_total", "Changes that this process heard of, its own and those of others.", "cache"),
+		cacheEntries:    d("cache_entries", "Values kept in this process.", "cache"),
+		cacheBytes:      d("cache_bytes", "Bytes of the values kept in this process.", "cache"),
 		jobs:            d("jobs", "Jobs that are not final, by queue and what they wait for; counted up to a bound.", "queue", "state"),
 		oldest:          d("queue_oldest_seconds", "How long the oldest ready job of the queue has been due.", "queue"),
 		dispatched:      d("queue_dispatched", "Jobs of the queue that are in Redis.", "queue"),
@@ -106,14 +110,22 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	defer cancel()
 	e := emitter{ch}
 	c.pools(e)
-	if c.Cache != nil {
-		s := c.Cache.Stats()
-		for from, n := range map[string]int64{"process": s.Local, "redis": s.Redis, "computed": s.Computed} {
-			e.counter(c.descs.cacheGets, float64(n), c.Cache.Name, from)
-		}
-	}
+	c.caches(e)
 	c.queues(ctx, e)
 	c.processes(ctx, e)
+}
+
+func (c *collector) caches(e emitter) {
+	for _, cache := range c.Caches {
+		s := cache.Stats()
+		e.counter(c.descs.cacheHits, float64(s.LocalHits), cache.Name, "process")
+		e.counter(c.descs.cacheMisses, float64(s.LocalMisses), cache.Name, "process")
+		e.counter(c.descs.cacheHits, float64(s.RedisHits), cache.Name, "redis")
+		e.counter(c.descs.cacheMisses, float64(s.RedisMisses), cache.Name, "redis")
+		e.counter(c.descs.cacheChanges, float64(s.Changes), cache.Name)
+		e.gauge(c.descs.cacheEntries, float64(s.Entries), cache.Name)
+		e.gauge(c.descs.cacheBytes, float64(s.Bytes), cache.Name)
+	}
 }
 
 func (c *collector) pools(e emitter) {

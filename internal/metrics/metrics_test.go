@@ -47,8 +47,13 @@ func setUp(t *testing.T) (*ledger, *testrig.Rig, *prometheus.Registry) {
 	t.Helper()
 	rig := testrig.New(t)
 	l := &ledger{Ledger: rig.Ledger}
-	results := cache.New(cache.Config{Redis: rig.Redis, Name: "results", Log: rig.Log})
-	return l, rig, metrics.New(metrics.Config{Ledger: l, Queue: rig.Queue, Cache: results, Version: "v1"})
+	caches := []*cache.Cache{cache.New(cache.Config{Redis: rig.Redis, Name: "results", Log: rig.Log}), cache.New(cache.Config{Redis: rig.Redis, Name: "presets", Log: rig.Log})}
+	for range 3 {
+		if _, err := caches[1].Get(t.Context(), "key", func(context.Context) ([]byte, error) { return []byte("value"), nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return l, rig, metrics.New(metrics.Config{Ledger: l, Queue: rig.Queue, Caches: caches, Version: "v1"})
 }
 
 // gather reads all metrics of ours as "name{label=value,…}" with their values.
@@ -89,15 +94,22 @@ func TestScrape(t *testing.T) {
 	}
 	got := gather(t, r)
 	for name, want := range map[string]float64{
-		"millrace_build_info{version=v1}":                       1,
-		"millrace_processes{role=worker}":                       1,
-		"millrace_worker_slots{pool=cpu}":                       2,
-		"millrace_worker_slots{pool=io}":                        16,
-		"millrace_worker_running{}":                             0,
-		"millrace_jobs{queue=cpu.normal,state=ready}":           0,
-		"millrace_queue_oldest_seconds{queue=io.low}":           0,
-		"millrace_queue_dispatched{queue=io.high}":              0,
-		"millrace_cache_gets_total{cache=results,from=process}": 0,
+		"millrace_build_info{version=v1}":                          1,
+		"millrace_processes{role=worker}":                          1,
+		"millrace_worker_slots{pool=cpu}":                          2,
+		"millrace_worker_slots{pool=io}":                           16,
+		"millrace_worker_running{}":                                0,
+		"millrace_jobs{queue=cpu.normal,state=ready}":              0,
+		"millrace_queue_oldest_seconds{queue=io.low}":              0,
+		"millrace_queue_dispatched{queue=io.high}":                 0,
+		"millrace_cache_hits_total{cache=results,level=process}":   0,
+		"millrace_cache_hits_total{cache=presets,level=process}":   2,
+		"millrace_cache_misses_total{cache=presets,level=process}": 1,
+		"millrace_cache_hits_total{cache=presets,level=redis}":     0,
+		"millrace_cache_misses_total{cache=presets,level=redis}":   1,
+		"millrace_cache_changes_total{cache=presets}":              0,
+		"millrace_cache_entries{cache=presets}":                    1,
+		"millrace_cache_bytes{cache=presets}":                      8,
 	} {
 		if v, ok := got[name]; !ok || v != want {
 			t.Errorf("%s = %v, there %v, want %v", name, v, ok, want)

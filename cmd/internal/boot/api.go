@@ -112,7 +112,7 @@ func newAPI(p *process, s *stores) (*apiParts, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dashboard: %w", err)
 	}
-	registry := metrics.New(metrics.Config{Ledger: s.ledger, Queue: s.queue, Cache: a.results, Version: version})
+	registry := metrics.New(metrics.Config{Ledger: s.ledger, Queue: s.queue, Caches: []*cache.Cache{a.results}, Version: version})
 	a.server, err = rest.New(rest.Config{
 		Dispatcher: a.dispatcher, Ledger: s.ledger, Blobs: s.blobs, Types: types, Hub: a.hub, Auth: authenticator, Log: p.log,
 		Checks: s.checks(), Registry: registry, OpenMetrics: p.config.PublicMetrics || !p.config.authOn(), Hosts: p.config.Hosts,
