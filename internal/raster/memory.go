@@ -1,36 +1,26 @@
 package raster
 
-// gcFactor is how much more than the live buffers a collected heap holds.
-const gcFactor = 2
+import "github.com/millrace/millrace/tasks"
 
-// workMemory is what every job takes besides its pixels: tables of the decoders and encoders, buffers of readers.
-const workMemory = 8 << 20
+// What a job needs is everything that it makes, since little of it is garbage before the end, and a quarter more for the collector and the
+// allocator. That is measured: TestReservedMemory holds each sum to what a process with this job alone takes.
+const (
+	spareOf = 4
+	// workMemory is what every job takes besides its pixels: tables of the decoders and encoders, buffers of readers.
+	workMemory = 4 << 20
+)
 
-// memory is how many bytes the job will need, from its header alone. Its outputs are made one after the other, so that the largest counts.
+// memory is how many bytes the job will need, from its header alone. Its outputs are made one after the other; what is left of one is collected
+// no sooner than the process has as much again as is in use.
 func (j *job) memory() int64 {
-	var largest int64
+	var largest, sum int64
 	for _, o := range j.outputs {
-		largest = max(largest, o.memory(j.denom))
+		n := o.memory(j.denom)
+		largest, sum = max(largest, n), sum+n
 	}
-	return gcFactor*(j.decoding()+largest) + workMemory
-}
-
-// memory is what the output takes besides the decoded picture.
-func (o *output) memory(denom int) int64 {
-	g := o.geometry
-	// The kernel's rows between the passes, in the worst case four floats for each pixel.
-	shrink := int64(max(1, ceilDiv(g.source.h, g.scaledH)/denom))
-	between := (6*shrink + 1) * int64(g.window.w) * 16
-	// The result, turned, changed or laid on its canvas, and the encoder's copy: planes with halved chroma, or four channels.
-	perPixel := int64(12)
-	if o.direct() {
-		perPixel = 6
-	}
-	if g.tilt.on() { // what is tilted, and what it becomes before its last resize
-		w, h, _ := g.tilt.even()
-		between += 8*int64(g.window.w)*int64(g.window.h) + 4*int64(w)*int64(h)
-	}
-	return between + perPixel*max(int64(g.canvasW)*int64(g.canvasH), int64(g.window.w)*int64(g.window.h))
+	n := j.decoding() + largest
+	n += min(sum-largest, n)
+	return n + n/spareOf + workMemory
 }
 
 // decoding is what the decoder takes.
@@ -51,4 +41,89 @@ func (j *job) decoding() int64 {
 		n += h.jpeg.size // the decoder wants the file in memory
 	}
 	return n
+}
+
+// memory is what the output takes besides the decoded picture: each picture that it becomes on its way, and what lies between the two passes of
+// the resize.
+func (o *output) memory(denom int) int64 {
+	g := o.geometry
+	window := int64(g.window.w) * int64(g.window.h)
+	canvas := int64(g.canvasW) * int64(g.canvasH)
+	n := o.between(denom) + o.afterResize(window) + o.afterChanges(window)
+	if g.tilt.on() { // what is tilted, and what it becomes before its last resize
+		w, h, even := g.tilt.even()
+		n += 4 * int64(w) * int64(h)
+		if !even {
+			n += 4 * canvas
+		}
+	}
+	if o.framed() {
+		n += 4 * canvas
+	}
+	return n + o.encoding(canvas)
+}
+
+// between are the kernel's rows: those of planes have two bytes for a pixel, others four floats.
+func (o *output) between(denom int) int64 {
+	g := o.geometry
+	shrink := int64(max(1, ceilDiv(g.source.h, g.scaledH)/denom))
+	perPixel := int64(16)
+	if o.planar() {
+		perPixel = 2
+	}
+	return (6*shrink+2)*int64(g.window.w)*perPixel + int64(g.source.w/denom)*perPixel
+}
+
+// planar says that the planes of the decoded picture are resized each for itself.
+func (o *output) planar() bool {
+	h := o.header
+	return !o.geometry.filter.linear && (h.format == JPEG && h.jpeg.components < 4 || h.format == WebP && h.bytesPerPixel == 4)
+}
+
+// afterResize is the picture as it comes from the resize, and once more where it is turned after it.
+func (o *output) afterResize(window int64) int64 {
+	n := 4 * window
+	if o.planar() {
+		n = 3 * window
+		if o.direct() {
+			n = 3 * window / 2
+		}
+	}
+	if o.geometry.turn.swap {
+		n *= 2
+	}
+	return n
+}
+
+// afterChanges is what colours and effects add.
+func (o *output) afterChanges(window int64) int64 {
+	const band = 8 // what an effect leaves behind of its bands, for each pixel
+	p, perPixel := o.params, int64(0)
+	if o.planar() && !o.direct() || o.header.jpeg.components == 4 {
+		perPixel += 4 // four channels, for all that follows
+	}
+	if p.Grayscale && !o.planar() {
+		perPixel += 4 + band
+	}
+	if p.Blur > 0 {
+		perPixel += 4 + band
+	}
+	if p.Sharpen > 0 {
+		perPixel += 4 + band
+	}
+	return perPixel * window
+}
+
+// encoding is what the encoder takes.
+func (o *output) encoding(canvas int64) int64 {
+	switch o.format {
+	case tasks.JPEG: // its tables are fitted to what is kept of the first pass, which grows with what there is to see
+		if o.params.Quality >= fullChroma {
+			return 5 * canvas
+		}
+		return 5 * canvas / 2
+	case tasks.GIF:
+		return canvas
+	}
+	return 0
 }
