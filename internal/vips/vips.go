@@ -234,6 +234,10 @@ func (e *Engine) remove(h *helper) bool {
 // Close ends all helpers. It waits for orders under way, whose contexts the caller ends first.
 func (e *Engine) Close() {
 	e.mu.Lock()
+	if e.closed {
+		e.mu.Unlock()
+		return
+	}
 	e.closed = true
 	resting := e.idle
 	e.idle = nil
