@@ -154,6 +154,7 @@ func (r *report) checkDeliveries(j *millrace.Job, deliveries []millrace.WebhookD
 
 // checkUnique wants at most one live job for a unique key, now and, as far as the attempts tell, at any earlier time.
 func (r *report) checkUnique() {
+	r.checkEqual()
 	type key struct{ tenant, key string }
 	held := map[key][]*millrace.Job{}
 	for _, j := range r.jobs {

@@ -61,6 +61,8 @@ func Run(t *testing.T, open Factory) {
 		{"queues", queueTests()},
 		{"schedules", scheduleTests()},
 		{"ticks", tickTests()},
+		{"equal", equalTests()},
+		{"races of equal jobs", equalRaceTests()},
 		{"races", raceTests()},
 		{"races of ends", endRaceTests()},
 		{"races for bytes", blobRaceTests()},
