@@ -134,7 +134,6 @@ func (p *ResizeParams) check(at string) error {
 		{"progressive", p.Progressive},
 		{"subsampling", p.Subsampling != "auto"},
 		{"watermark", p.Watermark != nil},
-		{"placeholders", len(p.Placeholders) > 0},
 	} {
 		if later.given {
 			return notAvailable(at+"/"+later.field, "is not available in this release; send the job without it")
@@ -168,13 +167,6 @@ type Rendered struct {
 	Pages    int    `json:"pages,omitempty"`   // frames, if more than one
 	HasAlpha bool   `json:"has_alpha"`
 	Placeholders
-}
-
-// Placeholders are what a page can show while the picture loads. Each is there if it was asked for.
-type Placeholders struct {
-	BlurHash      string `json:"blurhash,omitempty"`
-	ThumbHash     string `json:"thumbhash,omitempty"`      // base64
-	DominantColor string `json:"dominant_color,omitempty"` // #rrggbb
 }
 
 // RenderedVariant is the output of a variant. The output has the variant's name.

@@ -46,7 +46,7 @@ func TestResizeParams(t *testing.T) {
 		{`{"kernel":"box"}`, "/params/kernel", ""},
 		{`{"kernel":"cubic"}`, "", ""},
 		{`{"linear_light":true}`, "", ""},
-		{`{"placeholders":["blurhash"]}`, "/params/placeholders", millrace.CodeNotAvailable},
+		{`{"placeholders":["blurhash","thumbhash","dominant_color"]}`, "", ""},
 		{`{"placeholders":["hash"]}`, "/params/placeholders/0", ""},
 		{`{"max_bytes":1000}`, "/params/max_bytes", millrace.CodeNotAvailable},
 		{`{"preset":"thumb"}`, "/params/preset", millrace.CodeNotAvailable},

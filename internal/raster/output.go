@@ -86,8 +86,14 @@ func (o *output) make(ctx context.Context, d decoded, create Create) (tasks.Rend
 		return tasks.Rendered{}, err
 	}
 	o.settle(m)
+	hashes, err := placeholders(ctx, m, o.params.Placeholders)
+	if err != nil {
+		return tasks.Rendered{}, err
+	}
 	o.progress(0.78, "encoding")
-	return o.write(ctx, m, create)
+	r, err := o.write(ctx, m, create)
+	r.Placeholders = hashes
+	return r, err
 }
 
 // pixels does all that happens to the pixels of one full frame.
