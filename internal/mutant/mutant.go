@@ -23,6 +23,8 @@ const (
 	Collect      Rule = "only blobs that nobody refers to are collected"
 	TakeLive     Rule = "a dying blob is not taken"
 	KeepInputs   Rule = "files of live jobs do not expire"
+	Expire       Rule = "what has expired is removed"
+	Loose        Rule = "bytes of files that are gone are collected"
 	Spent        Rule = "a rescued attempt is not spent"
 	Webhook      Rule = "every end of a run owes its delivery"
 	Paused       Rule = "resuming a queue makes its jobs owed"

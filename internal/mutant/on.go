@@ -48,6 +48,8 @@ var edits = map[Rule][]edit{
 	TakeLive:    {{"UPDATE blobs SET touched_at", " AND state = 'live'", ""}},
 	KeepInputs: {{"INTO job_files", "VALUES (?, ?)", "SELECT ?1, ?2 WHERE 0"}, // a claim still finds the files by their ids
 		{"FROM files WHERE id IN", "SELECT file FROM job_files WHERE job = ?", "SELECT i.value ->> 'file' FROM jobs, json_each(jobs.inputs) i WHERE jobs.id = ?"}},
+	Expire:  {{"SELECT count(*) FROM files WHERE id", "WHERE", "WHERE 0 AND"}},
+	Loose:   {{"UPDATE blobs SET state = 'dying'", "WHERE loose = 1", "WHERE 0"}},
 	Webhook: {{"INSERT INTO webhook_deliveries", "VALUES (?, ?, ?, ?, ?, ?, ?)", "SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE ?5 <> 'canceled'"}},
 	CancelSticks: {{"json_set(attempts", "iif(?5 OR cancel_at IS NULL, ?4, 'canceled')", "?4"},
 		{"json_set(attempts", "iif(?5 OR cancel_at IS NOT NULL, NULL, ?6)", "iif(?5, NULL, ?6)"}},

@@ -135,6 +135,27 @@ func (l *ledger) DeleteSchedule(ctx context.Context, tenant, name string) error 
 	return act(l.p, ctx, "deleteschedule", func(ctx context.Context) error { return l.real().DeleteSchedule(ctx, tenant, name) })
 }
 
+func (l *ledger) PutPreset(ctx context.Context, p millrace.Preset, match *store.PresetMatch) (millrace.Preset, bool, error) {
+	r, err := do(l.p, ctx, "putpreset", func(ctx context.Context) (pair[millrace.Preset, bool], error) {
+		return both(l.real().PutPreset(ctx, p, match))
+	})
+	return r.a, r.b, err
+}
+
+func (l *ledger) Preset(ctx context.Context, tenant, name string) (millrace.Preset, error) {
+	return do(l.p, ctx, "preset", func(ctx context.Context) (millrace.Preset, error) { return l.real().Preset(ctx, tenant, name) })
+}
+
+func (l *ledger) ListPresets(ctx context.Context, tenant, after string, limit int) ([]millrace.Preset, error) {
+	return do(l.p, ctx, "listpresets", func(ctx context.Context) ([]millrace.Preset, error) {
+		return l.real().ListPresets(ctx, tenant, after, limit)
+	})
+}
+
+func (l *ledger) DeletePreset(ctx context.Context, tenant, name string, match *store.PresetMatch) error {
+	return act(l.p, ctx, "deletepreset", func(ctx context.Context) error { return l.real().DeletePreset(ctx, tenant, name, match) })
+}
+
 func (l *ledger) DueSchedules(ctx context.Context, after store.Due, limit int) ([]millrace.Schedule, time.Time, error) {
 	r, err := do(l.p, ctx, "dueschedules", func(ctx context.Context) (pair[[]millrace.Schedule, time.Time], error) {
 		return both(l.real().DueSchedules(ctx, after, limit))

@@ -19,7 +19,7 @@ func TestMutants(t *testing.T) {
 	r := newRig(t)
 	for _, rule := range []mutant.Rule{
 		mutant.Fence, mutant.State, mutant.Live, mutant.Unclaimed, mutant.Unique, mutant.UniqueOwner, mutant.Idempotency, mutant.Generation,
-		mutant.SentAgain, mutant.Refence, mutant.Rescue, mutant.Collect, mutant.TakeLive, mutant.KeepInputs, mutant.Spent, mutant.Webhook,
+		mutant.SentAgain, mutant.Refence, mutant.Rescue, mutant.Collect, mutant.TakeLive, mutant.KeepInputs, mutant.Expire, mutant.Loose, mutant.Spent, mutant.Webhook,
 		mutant.Paused, mutant.Overdue, mutant.CancelSticks,
 	} {
 		t.Run(string(rule), func(t *testing.T) {

@@ -83,9 +83,14 @@ func (w *world) run(ctx context.Context) error {
 	if err := w.watch.ends(ctx); err != nil {
 		return err
 	}
-	found, err := storetest.Audit{
-		Source: w.ledger, Tenants: []string{tenant}, History: w.history, Settled: true, Blobs: blobKeys{w.bytes}, Now: w.now(),
-	}.Violations(ctx)
+	audit := storetest.Audit{Source: w.ledger, Tenants: []string{tenant}, History: w.history, Settled: true, Blobs: blobKeys{w.bytes}, Now: w.now()}
+	if w.plan.clear {
+		audit.Tidied = 70 * time.Second // of the hundred in which all is cleared away
+		if err := w.collected(ctx, blobGrace+audit.Tidied); err != nil {
+			return err
+		}
+	}
+	found, err := audit.Violations(ctx)
 	for _, v := range found {
 		w.wrongly("%s", v)
 	}

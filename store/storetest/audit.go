@@ -29,7 +29,8 @@ func (v Violation) String() string {
 }
 
 // Source is where an Audit reads jobs. A store.Ledger is one; so is a Snapshot of what a program read elsewhere. What a source can do besides
-// decides which invariants are looked at: with File also I6, with WebhookDeliveries also I7, with ListFiles and KnowsBlob also I8.
+// decides which invariants are looked at: with File also I6, with WebhookDeliveries also I7, with ListFiles and KnowsBlob also I8, with Backlog more of
+// I9.
 type Source interface {
 	List(ctx context.Context, tenant string, f store.JobFilter) ([]*millrace.Job, error)
 	Job(ctx context.Context, tenant, id string) (*millrace.Job, error)
@@ -50,11 +51,12 @@ type Blobs interface {
 //	I6  outputs exist exactly with success, and are what their files are
 //	I7  one delivery for each ended run that the webhook wants to hear of, no other
 //	I8  every blob that a file refers to exists; with Grace also: what is older than Grace is referred to
+//	I9  with Settled: nothing waits for a worker any more; with Tidied: what was over for so long is gone
 //	I10 with Settled: everything is final
 //	I11 no tenant sees another's row
 //	I12 attempts spent are those that ended in the job's own error or timeout
 //
-// I9, that everything stays bounded, is measured where the processes are.
+// That memory, disks and the queue stay bounded, which is I9 too, is measured where the processes are.
 type Audit struct {
 	Source  Source
 	Tenants []string
@@ -65,7 +67,9 @@ type Audit struct {
 	Settled bool
 	Blobs   Blobs         // the blob store; nil: the ledger's own word is taken
 	Grace   time.Duration // how long an unreferenced blob may stay when collection had its time; 0: for ever
-	Now     time.Time     // for Grace, by the blob store's clock
+	// Tidied is how long an expired job or file that nobody needs may still be there when the clean-up had its time. 0: for ever.
+	Tidied time.Duration
+	Now    time.Time // for Grace and Tidied, by the clock of the ledger and the blob store
 }
 
 // Violations reads everything and reports what is broken. The error is the source's: then nothing is known.
@@ -91,6 +95,9 @@ func (a Audit) Violations(ctx context.Context) ([]Violation, error) {
 		return nil, err
 	}
 	if err := r.checkBlobs(ctx); err != nil {
+		return nil, err
+	}
+	if err := r.checkBounds(ctx); err != nil {
 		return nil, err
 	}
 	return r.found, nil

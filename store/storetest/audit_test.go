@@ -23,6 +23,7 @@ type world struct {
 	known      map[string]bool // blobs by the ledger
 	stored     map[string]time.Time
 	leak       bool // Job answers whoever asks
+	backlog    int
 }
 
 func (w *world) List(ctx context.Context, tenant string, f store.JobFilter) ([]*millrace.Job, error) {
@@ -63,6 +64,8 @@ func (w *world) WebhookDeliveries(_ context.Context, _, job string) ([]millrace.
 }
 
 func (w *world) KnowsBlob(_ context.Context, key string) (bool, error) { return w.known[key], nil }
+
+func (w *world) Backlog(context.Context, int) (int, error) { return w.backlog, nil }
 
 func (w *world) Keys(_ context.Context, before time.Time, yield func(string) error) error {
 	for key, at := range w.stored {
@@ -118,7 +121,7 @@ func newWorld() *world {
 
 	w := &world{
 		jobs:  []*millrace.Job{plainJob, bad, run},
-		files: []millrace.File{{ID: "f", Tenant: "a", Size: 7, SHA256: "sum", Blob: "sum/1", Job: "j0"}},
+		files: []millrace.File{{ID: "f", Tenant: "a", Size: 7, SHA256: "sum", Blob: "sum/1", Job: "j0", ExpiresAt: plainJob.ExpiresAt}},
 		deliveries: []millrace.WebhookDelivery{
 			{ID: millrace.WebhookID("j0", 1), Tenant: "a", Job: "j0", Run: 1, Event: "succeeded", URL: "https://hook"},
 		},
@@ -281,6 +284,13 @@ func TestAuditFinds(t *testing.T) {
 		{"a lost blob", "I8", func(w *world) { delete(w.stored, "sum/1") }},
 		{"a blob that the ledger does not know", "I8", func(w *world) { delete(w.known, "sum/1") }},
 		{"garbage", "I8", func(w *world) { w.stored["old/1"] = noon }},
+		{"a queue that does not empty", "I9", func(w *world) { w.backlog, w.Settled = 1, true }},
+		{"a job that outlived its time", "I9", func(w *world) { w.Tidied, w.files = time.Hour, nil }},
+		{"a file that outlived its time", "I9", func(w *world) { w.Tidied, w.History, w.jobs = time.Hour, nil, nil }},
+		{"a file that only a job that is over needs", "I9", func(w *world) {
+			w.Tidied, w.jobs[plain].ExpiresAt = time.Hour, noon.Add(24*time.Hour)
+			w.jobs[failing].Inputs = []millrace.Input{{File: "f"}}
+		}},
 		{"a job that does not end", "I10", func(w *world) { w.Settled = true }},
 		{"another tenant's job listed", "I11", func(w *world) { w.jobs[plain].Tenant, w.leak = "b", true }},
 		{"another tenant's job read", "I11", func(w *world) { w.Tenants, w.leak, w.files = []string{"a", "b"}, true, nil }},
@@ -306,6 +316,18 @@ func TestAuditFinds(t *testing.T) {
 				t.Errorf("broken: %v, want %s among them", got, tt.want)
 			}
 		})
+	}
+}
+
+// TestAuditOfWhatIsKept: nothing is too old that has time left, or that somebody needs.
+func TestAuditOfWhatIsKept(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	w.Tidied = time.Hour
+	w.jobs[running].Inputs = []millrace.Input{{File: "f"}}
+	w.jobs[failing].ExpiresAt = noon.Add(100 * time.Minute)
+	if got := w.invariants(t); len(got) > 0 {
+		t.Errorf("broken: %v, want none", got)
 	}
 }
 
