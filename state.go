@@ -4,13 +4,13 @@ package millrace
 //
 //	scheduled → queued → running → succeeded | failed | canceled
 //
-// with waiting before queued for a job that needs another's output, and retrying between two attempts.
+// with waiting before queued for a job that another one computes as well, and retrying between two attempts.
 type State string
 
 // The states of a job.
 const (
 	Scheduled State = "scheduled" // run_at lies ahead
-	Waiting   State = "waiting"   // for another job's output
+	Waiting   State = "waiting"   // for an equal job that lives
 	Queued    State = "queued"    // may be claimed by a worker
 	Running   State = "running"   // an attempt holds it
 	Retrying  State = "retrying"  // an attempt failed; the next has a time

@@ -149,7 +149,7 @@ func (b *Batch) merge(errs []error) []BatchItem {
 func (b *Batch) send(errs []error) {
 	group := make([]queue.Task, 0, len(b.rows))
 	for i, row := range b.rows {
-		if row.DispatchAfter > 0 && errs[i] == nil {
+		if row.DispatchAfter > 0 && errs[i] == nil && row.State == millrace.Queued {
 			group = append(group, queue.Task{Job: row.ID, Fence: row.Fence, Type: row.Type, Queue: row.Queue})
 		}
 	}
@@ -220,6 +220,8 @@ func (b *Batch) ask(ctx context.Context, row int, fresh bool) error {
 	}
 	if ok {
 		b.rows[row] = cachedRow(*job, r)
+	} else {
+		b.rows[row] = coalesced(job, nil)
 	}
 	return nil
 }
@@ -248,7 +250,7 @@ func (b *Batch) replaceStale(ctx context.Context, errs []error) {
 			b.d.Results.Invalidate(ctx, plain.Tenant+"/"+plain.CacheKey)
 			plain.State, plain.Cached, plain.Result, plain.Outputs = millrace.Queued, false, nil, nil
 			plain.StartedAt, plain.FinishedAt, plain.ExpiresAt = millrace.Job{}.StartedAt, millrace.Job{}.FinishedAt, millrace.Job{}.ExpiresAt
-			stale, rows = append(stale, i), append(rows, store.NewJob{Job: &plain})
+			stale, rows = append(stale, i), append(rows, coalesced(&plain, nil))
 		}
 	}
 	if len(rows) == 0 {

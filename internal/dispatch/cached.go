@@ -82,6 +82,17 @@ func (d *Dispatcher) lookup(ctx context.Context, job *millrace.Job) (r store.Res
 	return r, json.Unmarshal(raw, &r) == nil
 }
 
+// coalesced is the row of a job that waits if an equal one lives. One that is to run later is not compared: it runs when it is due.
+func coalesced(job *millrace.Job, key *Key) store.NewJob {
+	row := store.NewJob{Job: job, Idempotency: key.idempotency(job), Coalesce: job.State == millrace.Queued && job.CacheKey != ""}
+	if key != nil && row.Coalesce {
+		waits := *job
+		waits.State = millrace.Waiting
+		row.AnswerWaiting = key.Answer(&waits)
+	}
+	return row
+}
+
 // cachedRow is the row of a job that is over before it began.
 func cachedRow(job millrace.Job, r store.Result) store.NewJob {
 	job.State, job.Cached, job.Result = millrace.Succeeded, true, r.Result

@@ -142,7 +142,7 @@ func (d *Dispatcher) Check(spec Spec) error {
 	return err
 }
 
-// Submit checks a job, commits it and sends it. The job is durable when Submit returns nil. Refusals are millrace.Errors: Invalid with pointers
+// Submit checks a job, commits it and sends it, unless an equal one lives: then it waits for that. The job is durable when Submit returns nil. Refusals are millrace.Errors: Invalid with pointers
 // for what is wrong in the request, Unavailable when the ledger cannot take it now.
 func (d *Dispatcher) Submit(ctx context.Context, spec Spec) (*millrace.Job, error) {
 	t, job, err := d.prepare(spec)
@@ -159,8 +159,9 @@ func (d *Dispatcher) Submit(ctx context.Context, spec Spec) (*millrace.Job, erro
 		if hit, err := d.fromCache(ctx, job, spec.Key); hit != nil || err != nil {
 			return hit, err
 		}
+		return d.commit(ctx, coalesced(job, spec.Key))
 	}
-	return d.commit(ctx, job, spec.Key)
+	return d.commit(ctx, store.NewJob{Job: job, Idempotency: spec.Key.idempotency(job)})
 }
 
 // Prepare makes the row of a job that somebody else commits: the scheduler, with the tick that asks for it. Nothing is written or sent; the job is
@@ -179,9 +180,9 @@ func (d *Dispatcher) Prepare(ctx context.Context, spec Spec) (store.NewJob, erro
 	return store.NewJob{Job: job, Idempotency: spec.Key.idempotency(job)}, nil
 }
 
-func (d *Dispatcher) commit(ctx context.Context, job *millrace.Job, key *Key) (*millrace.Job, error) {
+func (d *Dispatcher) commit(ctx context.Context, row store.NewJob) (*millrace.Job, error) {
+	job := row.Job
 	send := job.State == millrace.Queued && d.window.take(job.Queue)
-	row := store.NewJob{Job: job, Idempotency: key.idempotency(job)}
 	if send {
 		row.DispatchAfter = grace
 	}
@@ -190,7 +191,7 @@ func (d *Dispatcher) commit(ctx context.Context, job *millrace.Job, key *Key) (*
 	}
 	d.backlog.accepted(1)
 	fault.Point(fault.Inserted)
-	if send {
+	if send && job.State == millrace.Queued { // it does not wait for an equal one
 		d.sends.send(queue.Task{Job: job.ID, Fence: job.Fence, Type: job.Type, Queue: job.Queue})
 	}
 	fault.Point(fault.BeforeAnswer)

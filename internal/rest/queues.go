@@ -32,6 +32,7 @@ type queueView struct {
 	Depth    int                `json:"depth"`    // due and waiting for a worker
 	Delayed  int                `json:"delayed"`  // scheduled or retrying
 	Running  int                `json:"running"`
+	Waiting  int                `json:"waiting"` // for an equal job
 	Latency  string             `json:"latency"` // how long the oldest has been due
 	Paused   bool               `json:"paused"`
 }
@@ -135,7 +136,7 @@ func (s *Server) readQueues(ctx context.Context) (queuesView, error) {
 	}
 	rows := make(map[string]queueView, len(depths))
 	for _, d := range depths {
-		rows[d.Queue] = queueView{Depth: d.Ready, Delayed: d.Delayed, Running: d.Running, Latency: d.Oldest.Round(time.Millisecond).String()}
+		rows[d.Queue] = queueView{Depth: d.Ready, Delayed: d.Delayed, Running: d.Running, Waiting: d.Waiting, Latency: d.Oldest.Round(time.Millisecond).String()}
 	}
 	view := queuesView{AsOf: stamp(now), Limit: maxDepthCount}
 	for _, name := range millrace.Queues() {

@@ -117,7 +117,7 @@ func (e *embeddedStores) openLedger(ctx context.Context) error {
 		e.committers = 2
 		return e.openPostgres(ctx, p.config, p.log, apiConns)
 	}
-	ledger, err := sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(p.config.DataDir, "millrace.db"), Log: p.log})
+	ledger, err := sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(p.config.DataDir, "millrace.db"), Log: p.log, Released: e.released})
 	if err != nil {
 		return sqliteError(p.config, err)
 	}

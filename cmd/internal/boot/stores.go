@@ -125,7 +125,7 @@ func (s *stores) useRedis(client redis.UniversalClient, log *slog.Logger) error 
 
 func (s *stores) openPostgres(ctx context.Context, c Config, log *slog.Logger, conns int) error {
 	return retry(ctx, log, "PostgreSQL", func() error {
-		ledger, err := postgres.Open(ctx, postgres.Config{DSN: c.Database, MaxConns: conns, Log: log})
+		ledger, err := postgres.Open(ctx, postgres.Config{DSN: c.Database, MaxConns: conns, Log: log, Released: s.released})
 		if err != nil {
 			return postgresError(err)
 		}
@@ -133,6 +133,15 @@ func (s *stores) openPostgres(ctx context.Context, c Config, log *slog.Logger, c
 		s.closers = append(s.closers, ledger.Close)
 		return nil
 	})
+}
+
+// released tells those who watch jobs that waited for an equal one what has become of them. The publisher gives up soon where Redis is away.
+func (s *stores) released(jobs []store.Release) {
+	news := make([]notify.Event, len(jobs))
+	for i, j := range jobs {
+		news[i] = notify.Event{Tenant: j.Tenant, Job: j.Job, State: j.State}
+	}
+	s.publisher.Publish(context.Background(), news)
 }
 
 // postgresError tells what waiting mends, which is returned as it is, from what a person has to: a server that refuses this user or does not
