@@ -21,7 +21,6 @@ func laterContract(t *testing.T, s *target) {
 		"/inputs/0/url":     `{"type":"compute.checksum","inputs":[{"url":"https://example.com/x"}]}`,
 		"/params/preset":    `{"type":"image.resize",` + file + `,"params":{"preset":"thumb"}}`,
 		"/params/watermark": `{"type":"image.resize",` + file + `,"params":{"watermark":{"file":"x"}}}`,
-		"/params/max_bytes": `{"type":"image.resize",` + file + `,"params":{"max_bytes":1000}}`,
 		"/params/codec":     `{"type":"file.compress",` + file + `,"params":{"codec":"brotli"}}`,
 	} {
 		s.notAvailable(t, body, pointer)

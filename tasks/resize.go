@@ -129,7 +129,6 @@ func (p *ResizeParams) check(at string) error {
 	}{
 		{"frame", p.Frame > 0},
 		{"pages", p.Pages > 1},
-		{"max_bytes", p.MaxBytes > 0},
 		{"lossless", p.Lossless},
 		{"progressive", p.Progressive},
 		{"subsampling", p.Subsampling != "auto"},

@@ -50,7 +50,7 @@ func (o *output) metadata() (exif, icc []byte) {
 func (o *output) encodeJPEG(w io.Writer, m image.Image, quality int) error {
 	size := m.Bounds().Size()
 	options := &jpegn.EncodeOptions{Quality: quality, OptimizeCoding: size.X*size.Y <= optimizePixels, Subsampling: jpegn.Subsample420}
-	if o.params.Quality >= fullChroma {
+	if quality >= fullChroma {
 		options.Subsampling = jpegn.Subsample444
 	}
 	if _, ok := m.(*image.Gray); ok {

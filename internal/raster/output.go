@@ -7,6 +7,7 @@ import (
 	"image"
 	"io"
 
+	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/internal/raster/order"
 	"github.com/millrace/millrace/tasks"
 )
@@ -160,26 +161,72 @@ func (o *output) settle(m image.Image) {
 
 // write encodes the picture into a new output and describes it.
 func (o *output) write(ctx context.Context, m image.Image, create Create) (tasks.Rendered, error) {
-	out, err := create(o.name, extension(o.format))
+	n, quality, err := o.store(ctx, create, func(w io.Writer, quality int) error { return o.encodeAt(w, m, quality) })
 	if err != nil {
-		return tasks.Rendered{}, fmt.Errorf("create the output: %w", err)
-	}
-	counted := &counter{w: out}
-	if err := o.encodeAt(counted, m, o.params.Quality); err != nil {
-		if cause := context.Cause(ctx); cause != nil {
-			return tasks.Rendered{}, cause
-		}
-		return tasks.Rendered{}, fmt.Errorf("encode the %s: %w", o.format, err)
-	}
-	if err := out.Close(); err != nil {
-		return tasks.Rendered{}, fmt.Errorf("complete the output: %w", err)
+		return tasks.Rendered{}, err
 	}
 	size := m.Bounds().Size()
-	r := tasks.Rendered{Width: size.X, Height: size.Y, Format: o.format, Bytes: counted.n, HasAlpha: o.format != tasks.JPEG && !opaque(m)}
-	if o.format == tasks.JPEG {
-		r.Quality = o.params.Quality
+	r := tasks.Rendered{Width: size.X, Height: size.Y, Format: o.format, Bytes: n, HasAlpha: o.format != tasks.JPEG && !opaque(m)}
+	if o.graded() {
+		r.Quality = quality
 	}
 	return r, nil
+}
+
+// store makes the output's file of what encode writes, with the quality asked for or, where its bytes are limited, one that fits. encode is
+// stopped by a writer that fails once ctx has ended.
+func (o *output) store(ctx context.Context, create Create, encode func(w io.Writer, quality int) error) (n int64, quality int, err error) {
+	quality = o.params.Quality
+	if o.params.MaxBytes > 0 {
+		var data []byte
+		if data, quality, err = o.fitted(ctx, encode); err != nil {
+			return 0, 0, o.encodingError(ctx, err)
+		}
+		encode = func(w io.Writer, _ int) error {
+			_, err := w.Write(data)
+			return err
+		}
+	}
+	if err := context.Cause(ctx); err != nil {
+		return 0, 0, err
+	}
+	out, err := create(o.name, extension(o.format))
+	if err != nil {
+		return 0, 0, fmt.Errorf("create the output: %w", err)
+	}
+	counted := &counter{w: stopping{ctx, out}}
+	if err := encode(counted, quality); err != nil {
+		return 0, 0, o.encodingError(ctx, err)
+	}
+	if err := out.Close(); err != nil {
+		return 0, 0, fmt.Errorf("complete the output: %w", err)
+	}
+	return counted.n, quality, nil
+}
+
+// encodingError is the true reason behind an encoder's error: the context's end before all else, and what is the picture's fault as it is.
+func (o *output) encodingError(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	if e, ok := errors.AsType[*millrace.Error](err); ok {
+		return e
+	}
+	return fmt.Errorf("encode the %s: %w", o.format, err)
+}
+
+// stopping fails once its context has ended: encoders take none.
+type stopping struct {
+	ctx context.Context
+	w   io.Writer
+}
+
+// Write implements io.Writer.
+func (s stopping) Write(p []byte) (int, error) {
+	if err := context.Cause(s.ctx); err != nil {
+		return 0, err
+	}
+	return s.w.Write(p)
 }
 
 // counter counts what is written.
