@@ -22,6 +22,7 @@ type Ledger interface {
 	Results
 	Keys
 	Schedules
+	Presets
 	Queues
 	WorkerLedger
 	Dispatch

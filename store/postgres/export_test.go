@@ -70,7 +70,9 @@ func Statements() map[string]string {
 		"waitingSQL": waitingSQL, "endWaitingSQL": endWaitingSQL, "inheritSQL": inheritSQL, "promoteSQL": promoteSQL, "rejoinSQL": rejoinSQL,
 		"dropReleaseSQL": dropReleaseSQL, "settledSQL": settledSQL, "owedReleasesSQL": owedReleasesSQL, "walkGroupsSQL": walkGroupsSQL,
 		"walkFollowedSQL": walkFollowedSQL, "waitingQueuesSQL": waitingQueuesSQL,
-		"tickSQL": tickSQL, "tickedSQL": tickedSQL, "ownTickSQL": ownTickSQL,
+		"putPresetSQL": putPresetSQL, "changePresetSQL": changePresetSQL, "presetSQL": presetSQL, "listPresetsSQL": listPresetsSQL,
+		"deletePresetSQL": deletePresetSQL,
+		"tickSQL":         tickSQL, "tickedSQL": tickedSQL, "ownTickSQL": ownTickSQL,
 	}
 	for name, filter := range map[string]store.JobFilter{
 		"listSQL":        {State: millrace.Queued, Type: "t", Before: "00000000-0000-7000-8000-000000000000"},

@@ -85,7 +85,7 @@ func explain(t *testing.T, conn *pgxpool.Conn, options, name string, args []stri
 
 // big are the tables that grow with use.
 var big = []string{
-	"jobs", "files", "blobs", "job_files", "job_tags", "results", "unique_keys", "equal_groups", "equal_releases", "idempotency_keys", "webhook_deliveries", "schedules",
+	"jobs", "files", "blobs", "job_files", "job_tags", "results", "unique_keys", "equal_groups", "equal_releases", "idempotency_keys", "webhook_deliveries", "schedules", "presets",
 }
 
 // TestEveryPlanUsesAnIndex explains every statement on an empty database that has been analysed, the moment at which the planner has every reason

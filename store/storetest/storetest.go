@@ -61,6 +61,7 @@ func Run(t *testing.T, open Factory) {
 		{"queues", queueTests()},
 		{"schedules", scheduleTests()},
 		{"ticks", tickTests()},
+		{"presets", presetTests()},
 		{"equal", equalTests()},
 		{"races of equal jobs", equalRaceTests()},
 		{"races", raceTests()},
