@@ -27,6 +27,7 @@ type server struct {
 	env       []string
 	redis     string
 	processes map[string]*process
+	group     *testenv.MemoryGroup // where processes run that have workers; nil: anywhere
 }
 
 // eachMode runs a test in both modes.
@@ -39,7 +40,13 @@ func eachMode(t *testing.T, test func(t *testing.T, s *server)) {
 // start starts a server with an empty ledger and ends it, with whatever it started, when the test does.
 func start(t testing.TB, mode string, env ...string) *server {
 	t.Helper()
-	s := &server{t: t, mode: mode, dir: t.TempDir(), processes: make(map[string]*process)}
+	return startIn(t, nil, mode, env...)
+}
+
+// startIn is start with a control group for the processes that have workers.
+func startIn(t testing.TB, group *testenv.MemoryGroup, mode string, env ...string) *server {
+	t.Helper()
+	s := &server{t: t, mode: mode, dir: t.TempDir(), processes: make(map[string]*process), group: group}
 	s.env = append(cleanEnv(), env...)
 	s.env = append(s.env, "MILLRACE_DATA_DIR="+filepath.Join(s.dir, "data"), "MILLRACE_LOG_LEVEL=debug")
 	if mode == "production" {
@@ -80,7 +87,11 @@ func (s *server) waitWorkers(n int) []workerInfo {
 
 func (s *server) launch(name, binary string, args ...string) {
 	s.t.Helper()
-	p, err := launch(s.env, filepath.Join(binaries, binary), args...)
+	path := filepath.Join(binaries, binary)
+	if s.group != nil && (name == "serve" || name == "worker") {
+		path, args = s.group.Command(path, args...)
+	}
+	p, err := launch(s.env, path, args...)
 	if err != nil {
 		s.t.Fatalf("start %s: %v", name, err)
 	}

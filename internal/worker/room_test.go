@@ -177,6 +177,10 @@ func TestWaitForRoomEnds(t *testing.T) {
 func TestReservedMemoryIsTold(t *testing.T) {
 	t.Parallel()
 	r := newRoomy(t)
+	testrig.Eventually(t, "the worker to register", func() bool {
+		workers, err := r.Ledger.Workers(t.Context())
+		return err == nil && len(workers) == 1 && workers[0].MemoryBudget == 100 // from the beginning
+	})
 	id := r.add(t, "large")
 	used := func(want int64) func() bool {
 		return func() bool {

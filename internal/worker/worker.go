@@ -122,6 +122,7 @@ func New(c Config) *Worker {
 	if c.Chance == nil {
 		c.Chance = rand.Float64
 	}
+	c.Self.MemoryBudget = c.Budget
 	pools := map[millrace.Pool]*slots{millrace.CPU: newSlots(c.Self.CPUSlots, false, false), millrace.IO: newSlots(c.Self.IOSlots, false, true)}
 	if c.Alone {
 		pools = map[millrace.Pool]*slots{millrace.Quarantine: newSlots(1, true, false)}
