@@ -67,6 +67,7 @@ type machine struct {
 	workers   []*modelWorker
 	answers   map[string]modelKey
 	unique    map[string]modelHold
+	equal     map[string]*modelGroup // by cache key
 	paused    map[string]bool
 	gen       int64
 	schedules map[string]*millrace.Schedule
@@ -75,11 +76,12 @@ type machine struct {
 
 // modelJob is a job as it should be.
 type modelJob struct {
-	new   store.NewJob // as it was submitted
-	state millrace.State
-	queue string
-	fence int64
-	owner string
+	new    store.NewJob // as it was submitted
+	state  millrace.State
+	queue  string
+	fence  int64
+	owner  string
+	cached bool
 
 	run, attempt, starts, crashes int
 	cancel                        bool
@@ -105,6 +107,12 @@ type modelWorker struct {
 type modelKey struct {
 	store.Idempotency
 	at time.Duration
+}
+
+// modelGroup is who runs and who waits, in order of submission.
+type modelGroup struct {
+	leader *modelJob
+	wait   []*modelJob
 }
 
 type modelHold struct {
@@ -148,6 +156,7 @@ func (m *machine) actions() map[string]func(*rapid.T) {
 		"markSent":       m.markSent,
 		"refence":        m.refence,
 		"failOverdue":    m.failOverdue,
+		"release":        m.release,
 		"expireKeys":     m.expireKeys,
 		"expireJobs":     m.expireJobs,
 		"putSchedule":    m.putSchedule,
@@ -167,6 +176,7 @@ func must(rt *rapid.T, err error) {
 // begin starts a life with two workers.
 func (m *machine) begin(rt *rapid.T) {
 	m.answers, m.unique, m.paused = map[string]modelKey{}, map[string]modelHold{}, map[string]bool{}
+	m.equal = map[string]*modelGroup{}
 	m.schedules, m.ticks = map[string]*millrace.Schedule{}, map[string]time.Duration{}
 	m.register(rt)
 	m.register(rt)
@@ -290,11 +300,11 @@ func (m *machine) compareJob(rt *rapid.T, j *modelJob, got *millrace.Job) {
 		}
 	}
 	is := fmt.Sprint(got.State, got.Queue, got.Fence, got.WorkerID, got.Run, got.Attempt, got.Starts, got.Crashes, !got.CancelAt.IsZero(), code, words,
-		!got.Deadline.IsZero())
+		!got.Deadline.IsZero(), got.Cached)
 	want := fmt.Sprint(j.state, j.queue, j.fence, j.owner, j.run, j.attempt, j.starts, j.crashes, j.cancel || j.state.Final() && !got.CancelAt.IsZero(),
-		j.code, j.history, j.deadline != 0)
+		j.code, j.history, j.deadline != 0, j.cached)
 	if is != want {
-		rt.Fatalf("job %s is\n  %s, want\n  %s\n(state, queue, fence, owner, run, attempt, starts, crashes, cancel, code, history, deadline)", got.ID, is, want)
+		rt.Fatalf("job %s is\n  %s, want\n  %s\n(state, queue, fence, owner, run, attempt, starts, crashes, cancel, code, history, deadline, cached)", got.ID, is, want)
 	}
 }
 

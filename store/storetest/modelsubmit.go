@@ -35,6 +35,10 @@ func (m *machine) draw(rt *rapid.T) *modelJob {
 	if events := rapid.SampledFrom([][]string{nil, {"failed"}, {"succeeded", "failed", "canceled"}}).Draw(rt, "webhook"); events != nil {
 		n.Webhook = &millrace.Webhook{URL: hookURL, Events: events}
 	}
+	if name := rapid.SampledFrom([]string{"", "", "c1", "c2"}).Draw(rt, "cache key"); name != "" {
+		n.CacheKey = name + " of " + m.tenant
+		j.new.Coalesce = rapid.IntRange(0, 3).Draw(rt, "coalesce") > 0
+	}
 	j.new.Job = n
 	if n.State == millrace.Queued {
 		j.new.DispatchAfter = rapid.SampledFrom([]time.Duration{0, 0, soon}).Draw(rt, "dispatchAfter")
@@ -83,6 +87,7 @@ func (m *machine) accept(j *modelJob) {
 		m.answers[k.Key] = modelKey{*k, m.now}
 	}
 	m.take(j)
+	m.join(j)
 }
 
 // take gives the job its unique key.

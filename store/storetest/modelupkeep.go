@@ -117,12 +117,15 @@ func (m *machine) rescue(rt *rapid.T) {
 }
 
 func (m *machine) failOverdue(rt *rapid.T) {
-	want := 0
+	var late []*modelJob
 	for _, j := range m.jobs {
-		if j.claimable() && m.late(j) {
-			m.final(j, millrace.Failed, millrace.CodeTimeout)
-			want++
+		if (j.claimable() || j.state == millrace.Waiting) && m.late(j) {
+			late = append(late, j)
 		}
+	}
+	want := len(late)
+	for _, j := range late {
+		m.final(j, millrace.Failed, millrace.CodeTimeout)
 	}
 	n, err := m.Ledger.FailOverdue(m.ctx, 1000)
 	must(rt, err)

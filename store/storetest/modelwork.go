@@ -276,4 +276,5 @@ func (m *machine) final(j *modelJob, state millrace.State, code millrace.Code) {
 	if u := j.new.Unique; u != nil && m.unique[u.Key].job == j.new.ID {
 		delete(m.unique, u.Key)
 	}
+	m.part(j)
 }
