@@ -130,7 +130,7 @@ func refusedValues() map[string][2]string {
 		"processes": {"many", "whole number"}, "cpu": {"-1", "between"}, "io": {"1e3", "whole number"}, "memory": {"lots", "512MiB"},
 		"grace": {"30", "30s"}, "max-upload": {"-5", "512MiB"}, "max-jobs": {"0", "between 1"}, "drain-delay": {"2m", "1m0s"}, "hosts": {"https://mill.example", "host names"},
 		"dashboard-write": {"perhaps", "true or false"}, "public-metrics": {"2", "true or false"}, "log-format": {"xml", "text or json"},
-		"log-level": {"loud", "debug, info, warn or error"},
+		"log-level": {"loud", "debug, info, warn or error"}, "image-engine": {"gpu", "auto, go or vips"}, "vips": {"/dev/null/vips", "can be run"},
 	}
 }
 

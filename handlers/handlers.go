@@ -9,12 +9,15 @@ import "github.com/millrace/millrace/tasks"
 // Deps are what handlers need from the process they run in.
 type Deps struct {
 	Images Images
+	Engine tasks.Engine // what Images is: for processes that describe types; those that do the work may leave it out
 }
 
 // All is every task type of the product: a new one is a declaration in tasks, a handler here, and one line.
 func All(d Deps) []tasks.Type {
+	pictures := tasks.Resize()
+	pictures.Engine = d.Engine
 	return []tasks.Type{
-		tasks.Bind(tasks.Resize(), resize(d.Images)),
+		tasks.Bind(pictures, resize(d.Images)),
 		tasks.Bind(tasks.Compress(), compress),
 		tasks.Bind(tasks.Decompress(), decompress),
 		tasks.Bind(tasks.Stats(), stats),

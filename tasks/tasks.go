@@ -24,7 +24,8 @@ type Declaration[P any] struct {
 	Pure        bool // equal params and input bytes give equal results: they may come from the cache
 	MinInputs   int  // 0 means 1
 	MaxInputs   int  // 0 means MinInputs
-	Defaults    P    // what an absent field means
+	Engine      Engine
+	Defaults    P // what an absent field means
 	Examples    []Example[P]
 }
 
@@ -46,6 +47,7 @@ type Type struct {
 	Pure      bool
 	MinInputs int
 	MaxInputs int
+	Engine    Engine
 	Schema    json.RawMessage   // JSON Schema 2020-12 of the params
 	Examples  []json.RawMessage // {"title", "params"}
 
@@ -72,7 +74,7 @@ func Bind[P any](d Declaration[P], h Handler[P]) Type {
 	c := newCodec(d)
 	minInputs := max(d.MinInputs, 1)
 	return Type{
-		Name: d.Name, Title: d.Title, Description: d.Description, Version: d.Version,
+		Name: d.Name, Title: d.Title, Description: d.Description, Version: d.version(), Engine: d.Engine,
 		Pool: d.Pool, Pure: d.Pure, MinInputs: minInputs, MaxInputs: max(d.MaxInputs, minInputs),
 		Schema: c.schema, Examples: c.examples,
 		decode: c.decode,
@@ -90,7 +92,15 @@ func Bind[P any](d Declaration[P], h Handler[P]) Type {
 	}
 }
 
-// Engine is what does the work of a type, where that depends on the installation.
+// version is what the cache key holds: another engine may compute other bytes.
+func (d Declaration[P]) version() string {
+	if d.Engine.Name == "" {
+		return d.Version
+	}
+	return d.Version + "+" + d.Engine.Name
+}
+
+// Engine is what does the work of a type, where that depends on the installation. The zero value is for types that have no choice.
 type Engine struct {
 	Name   string   // with its version, as results state it
 	Reads  []string // formats of inputs

@@ -27,13 +27,12 @@ func (e *Engine) With(n Native) *Engine {
 	return &with
 }
 
-// Describe says which engine this is and what it reads and writes. With another one in front its name stands first, as in results.
-func (e *Engine) Describe(ctx context.Context) tasks.Engine {
+// Describe says which engine this is and what it reads and writes. With another one in front its name stands first, as in results; the zero Hello
+// means that there is none.
+func (e *Engine) Describe(native order.Hello) tasks.Engine {
 	d := tasks.Engine{Name: Name, Reads: Reads(), Writes: Writes()}
-	if e.native != nil {
-		if hello, err := e.native.Hello(ctx); err == nil {
-			d.Name = nativeName(hello)
-		}
+	if native.Name != "" {
+		d.Name = nativeName(native)
 	}
 	return d
 }
@@ -162,7 +161,7 @@ func (o *output) order(hello order.Hello) order.Output {
 // bare says that the resized pixels are the result.
 func (o *output) bare() bool {
 	p := o.params
-	return o.colors == nil && !p.Grayscale && p.Blur == 0 && p.Sharpen == 0 && !o.framed() && !o.geometry.tilt.on() && p.MaxBytes == 0 && p.Watermark == nil &&
+	return o.colors == nil && !o.geometry.tilt.on() && !p.Grayscale && p.Blur == 0 && p.Sharpen == 0 && !o.framed() && p.MaxBytes == 0 && p.Watermark == nil &&
 		len(p.Placeholders) == 0 && p.Subsampling == "auto"
 }
 

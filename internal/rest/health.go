@@ -19,6 +19,7 @@ const (
 type readyView struct {
 	Status string            `json:"status"` // ready, degraded, unready or draining
 	Checks map[string]string `json:"checks"` // ok or failing
+	Images *engineView       `json:"images,omitempty"`
 }
 
 // readiness is the last look at the dependencies.
@@ -60,7 +61,7 @@ func (s *Server) look(ctx context.Context) readyView {
 		all.Go(func() { errs[i] = check.Func(ctx) })
 	}
 	all.Wait()
-	view := readyView{Status: "ready", Checks: make(map[string]string, len(s.Checks))}
+	view := readyView{Status: "ready", Checks: make(map[string]string, len(s.Checks)), Images: viewEngine(s.Images)}
 	for i, check := range s.Checks {
 		view.Checks[check.Name] = "ok"
 		if errs[i] == nil {

@@ -90,6 +90,8 @@ type Config struct {
 	Hosts []string
 	// Web is the app at /, open to everybody because its files hold no data. Dashboard is for admins.
 	Web, Dashboard Page
+	// Images is what does pictures, for /readyz.
+	Images tasks.Engine
 	// Version is what the OpenAPI document calls this build.
 	Version string
 	// Backup streams the server's whole state; nil where it is not kept by this server alone.

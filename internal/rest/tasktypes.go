@@ -24,6 +24,25 @@ type typeView struct {
 	Schema      json.RawMessage   `json:"schema"` // JSON Schema 2020-12 of the params
 	Examples    []json.RawMessage `json:"examples"`
 	URL         string            `json:"url"`
+	*engineView                   // of types that have a choice
+}
+
+// engineView is what does the work of a type, and on which formats.
+type engineView struct {
+	Engine  string  `json:"engine"`
+	Formats formats `json:"formats"`
+}
+
+type formats struct {
+	In  []string `json:"in"`
+	Out []string `json:"out"`
+}
+
+func viewEngine(e tasks.Engine) *engineView {
+	if e.Name == "" {
+		return nil
+	}
+	return &engineView{Engine: e.Name, Formats: formats{In: orEmpty(e.Reads), Out: orEmpty(e.Writes)}}
 }
 
 // typeDocs are the answers about task types. They never change in a process, so they are encoded once.
@@ -39,6 +58,7 @@ func describeTypes(list tasks.List) (typeDocs, error) {
 		v := typeView{
 			Type: t.Name, Title: t.Title, Description: t.Description, Version: t.Version, Pool: t.Pool, Pure: t.Pure,
 			MinInputs: t.MinInputs, MaxInputs: t.MaxInputs, Schema: t.Schema, Examples: orEmpty(t.Examples), URL: "/v1/task-types/" + t.Name,
+			engineView: viewEngine(t.Engine),
 		}
 		doc, err := json.Marshal(v)
 		if err != nil {

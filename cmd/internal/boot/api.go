@@ -69,9 +69,9 @@ func (p *process) ready() {
 	}
 }
 
-// taskTypes is the list of all task types over this build's engines.
-func taskTypes() (tasks.List, error) {
-	return tasks.NewList(handlers.All(handlers.Deps{Images: raster.New()})...)
+// taskTypes is the list of all task types, for a process that describes them and does no work.
+func taskTypes(engine tasks.Engine) (tasks.List, error) {
+	return tasks.NewList(handlers.All(handlers.Deps{Images: raster.New(), Engine: engine})...)
 }
 
 // authenticator knows the configured secrets.
@@ -92,7 +92,8 @@ type apiParts struct {
 }
 
 func newAPI(p *process, s *stores) (*apiParts, error) {
-	types, err := taskTypes()
+	engine := imageEngine()
+	types, err := taskTypes(engine)
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +120,7 @@ func newAPI(p *process, s *stores) (*apiParts, error) {
 		Web: rest.Page{Handler: web.Handler(), Patterns: web.Patterns(), CSP: web.ContentSecurityPolicy},
 		Dashboard: rest.Page{Handler: dashboard.Handler, Patterns: []string{dashboardPath, dashboardPath + "/*"}, CSP: dashboard.CSP,
 			Writes: p.config.DashboardWrite},
-		Backup: s.backup, Version: version, Drain: rest.Drain{Delay: p.config.DrainDelay}, Limits: rest.Limits{Upload: int64(p.config.MaxUpload)},
+		Images: engine, Backup: s.backup, Version: version, Drain: rest.Drain{Delay: p.config.DrainDelay}, Limits: rest.Limits{Upload: int64(p.config.MaxUpload)},
 	})
 	return a, err
 }

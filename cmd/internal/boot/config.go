@@ -38,6 +38,9 @@ type Config struct {
 	LogFormat  string        // MILLRACE_LOG_FORMAT: text or json
 	LogLevel   string        // MILLRACE_LOG_LEVEL: debug, info, warn or error
 
+	ImageEngine string // MILLRACE_IMAGE_ENGINE: auto, go or vips
+	Vips        string // MILLRACE_VIPS: the image helper's program; "": beside this one, or in PATH
+
 	DashboardWrite bool // MILLRACE_DASHBOARD_WRITE: let the asynq dashboard change the queue (hints only; the ledger decides)
 	PublicMetrics  bool // MILLRACE_PUBLIC_METRICS: /metrics asks for no credential
 

@@ -52,6 +52,8 @@ func (c *Config) flags(fs *pflag.FlagSet, role Role) {
 		fs.BoolVar(&c.DashboardWrite, "dashboard-write", false, "let the asynq dashboard change the queue")
 		fs.BoolVar(&c.PublicMetrics, "public-metrics", false, "answer /metrics without a credential")
 	}
+	fs.StringVar(&c.ImageEngine, "image-engine", engineAuto, "what does pictures: vips (libvips, in helpers), go, or auto: vips where it works")
+	fs.StringVar(&c.Vips, "vips", "", "the helper for libvips, where it is neither beside this program nor in PATH")
 	fs.StringVar(&c.LogFormat, "log-format", "text", "text or json, on stderr")
 	fs.StringVar(&c.LogLevel, "log-level", "info", "debug, info, warn or error")
 }

@@ -27,7 +27,7 @@ func (p *process) scheduler(ctx context.Context) error {
 		return err
 	}
 	defer s.Close()
-	types, err := taskTypes()
+	types, err := taskTypes(imageEngine())
 	if err != nil {
 		return err
 	}

@@ -29,6 +29,7 @@ func (c *Config) validate(role Role, getenv func(string) string) error {
 		func() error { return c.validateNumbers(role) },
 		c.validateTimes,
 		c.validateSizes,
+		c.validateImages,
 		c.validateHosts,
 		func() error { return later(getenv) },
 		c.validateSecrets,

@@ -7,12 +7,14 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/handlers"
 	"github.com/millrace/millrace/internal/embedded"
 	"github.com/millrace/millrace/internal/notify"
 	"github.com/millrace/millrace/internal/supervise"
 	"github.com/millrace/millrace/internal/worker"
 	"github.com/millrace/millrace/store"
 	"github.com/millrace/millrace/store/remote"
+	"github.com/millrace/millrace/tasks"
 )
 
 // superviseWorkers keeps worker processes running and rescues the jobs of one that dies the moment it is gone.
@@ -52,7 +54,9 @@ func (p *process) worker(ctx context.Context, alone bool) error {
 		return err
 	}
 	defer s.Close()
-	types, err := taskTypes()
+	engine, stopHelpers := images(p.config, p.log)
+	defer stopHelpers()
+	types, err := tasks.NewList(handlers.All(handlers.Deps{Images: engine})...)
 	if err != nil {
 		return err
 	}
