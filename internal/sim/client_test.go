@@ -142,6 +142,9 @@ func (w *world) spec(r request, input string) dispatch.Spec {
 		Timeout: r.timeout, MaxAttempts: r.attempts, Backoff: dispatch.BackoffSpec{Initial: &short, Max: &most}, Cache: &never,
 		Tags: []string{r.token}, Retention: r.keep, Unique: r.unique, Webhook: r.webhook,
 	}
+	if r.equal {
+		spec.Cache = nil
+	}
 	if r.deadline > 0 {
 		spec.Deadline = w.now().Add(r.deadline)
 	}

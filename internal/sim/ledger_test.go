@@ -2,6 +2,7 @@ package sim_test
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/millrace/millrace"
@@ -37,7 +38,9 @@ func (l *ledger) BlobStore(ctx context.Context, id string) error {
 
 // Insert answers for each row apart.
 func (l *ledger) Insert(ctx context.Context, jobs []store.NewJob) []error {
-	errs, err := do(l.p, ctx, "insert", func(ctx context.Context) ([]error, error) { return l.real().Insert(ctx, jobs), nil })
+	rows := apart(jobs)
+	errs, err := do(l.p, ctx, "insert", func(ctx context.Context) ([]error, error) { return l.real().Insert(ctx, rows), nil })
+	noteWaiting(jobs, rows, err)
 	if err != nil {
 		errs = make([]error, len(jobs))
 		for i := range errs {
@@ -49,9 +52,31 @@ func (l *ledger) Insert(ctx context.Context, jobs []store.NewJob) []error {
 
 func (l *ledger) InsertBatch(ctx context.Context, tenant string, key *store.Idempotency, jobs []store.NewJob,
 	answer func([]error) []byte) ([]error, error) {
-	return do(l.p, ctx, "insertbatch", func(ctx context.Context) ([]error, error) {
-		return l.real().InsertBatch(ctx, tenant, key, jobs, answer)
+	rows := apart(jobs)
+	errs, err := do(l.p, ctx, "insertbatch", func(ctx context.Context) ([]error, error) {
+		return l.real().InsertBatch(ctx, tenant, key, rows, answer)
 	})
+	noteWaiting(jobs, rows, err)
+	return errs, err
+}
+
+// apart copies jobs whose state the ledger may change, since a call may outlive its caller: see do.
+func apart(jobs []store.NewJob) []store.NewJob {
+	rows := slices.Clone(jobs)
+	for i := range rows {
+		job := *rows[i].Job
+		rows[i].Job = &job
+	}
+	return rows
+}
+
+// noteWaiting tells a caller that has heard the answer which of the jobs wait.
+func noteWaiting(jobs, rows []store.NewJob, err error) {
+	for i := range rows {
+		if err == nil && rows[i].State == millrace.Waiting {
+			jobs[i].State = millrace.Waiting
+		}
+	}
 }
 
 func (l *ledger) Job(ctx context.Context, tenant, id string) (*millrace.Job, error) {

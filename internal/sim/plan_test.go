@@ -74,6 +74,7 @@ type request struct {
 	keep     time.Duration // retention
 	deadline time.Duration // from the request on
 	keyed    bool          // has an idempotency key, so that it is repeated until it is answered
+	equal    bool          // others ask for the same, so that it may wait for one of them
 	unique   *millrace.Unique
 	webhook  *millrace.Webhook
 	more     []request // jobs of the same batch
@@ -117,6 +118,7 @@ func newPlan(seed uint64) plan {
 		}
 		p.jobs = append(p.jobs, r)
 	}
+	p.makeEqual(seed)
 	leapt := time.Duration(0)
 	for i := range 1 + d.IntN(7) {
 		s := newStrike(throw(seed, "strike", i), p)
@@ -127,6 +129,30 @@ func newPlan(seed uint64) plan {
 		p.strikes = append(p.strikes, s)
 	}
 	return p
+}
+
+// makeEqual lets some jobs ask for the same. Its dice are its own, so that all else is as it would be without.
+func (p *plan) makeEqual(seed uint64) {
+	if !throw(seed, "equal").chance(0.5) {
+		return
+	}
+	change := func(r *request) {
+		d := throw(seed, "equal", r.token)
+		if !d.chance(0.5) {
+			return
+		}
+		group := "equal-" + strconv.Itoa(d.IntN(2))
+		all := throw(seed, group)
+		r.equal, r.bring, r.kind, r.file, r.attempts, r.timeout = true, nil, typeIO, all.IntN(4), 1+all.IntN(2), time.Minute
+		r.work = newEqualWork(all, group)
+		r.at = min(r.at, d.between(0, 2*time.Second))
+	}
+	for i := range p.jobs {
+		change(&p.jobs[i])
+		for n := range p.jobs[i].more {
+			change(&p.jobs[i].more[n])
+		}
+	}
 }
 
 func newStrike(d dice, p plan) strike {
@@ -208,7 +234,7 @@ func newRequest(d dice, i int, span time.Duration) request {
 
 // spends is how many attempts the job's own doing ends, 0 when that depends on more than its script.
 func (r request) spends(p plan) int {
-	if r.work.slow() || r.cancel > 0 || r.deadline > 0 || r.work.Crashes > 0 || p.disk != (weather{}) {
+	if r.equal || r.work.slow() || r.cancel > 0 || r.deadline > 0 || r.work.Crashes > 0 || p.disk != (weather{}) {
 		return 0
 	}
 	for i, s := range r.work.Steps {

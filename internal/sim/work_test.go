@@ -57,6 +57,15 @@ func newWork(d dice, token string) work {
 	return w
 }
 
+// newEqualWork is what several jobs ask for. It ends soon, since of jobs that fail each by itself one runs after the other.
+func newEqualWork(d dice, token string) work {
+	w := work{Token: token, Ms: 200 + d.IntN(1200), Output: 1 + d.IntN(outputs)}
+	if d.chance(0.5) {
+		w.Steps = []step{{Do: []string{doFail, doReject, doPanic}[d.IntN(3)], Ms: 100 + d.IntN(400)}}
+	}
+	return w
+}
+
 // outputs is how many different outputs there are: few, so that jobs share bytes.
 const outputs = 5
 
@@ -95,7 +104,7 @@ func newRig(t testing.TB) *rig {
 }
 
 func (r *rig) bind(slot, name string, pool millrace.Pool) tasks.Type {
-	return tasks.Bind(tasks.Declaration[work]{Name: name, Title: name, Version: "1", Pool: pool},
+	return tasks.Bind(tasks.Declaration[work]{Name: name, Title: name, Version: "1", Pool: pool, Pure: true},
 		func(ctx context.Context, call *tasks.Call, p work) (any, error) {
 			return r.world.Load().handle(ctx, slot, call, p)
 		})
