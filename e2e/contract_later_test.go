@@ -97,7 +97,7 @@ func catalogueContract(t *testing.T, s *target) {
 			c.call("POST", "/v1/jobs/"+j.ID+"/cancel", "", nil, http.StatusOK, nil)
 		}
 	}
-	if got := strings.Join(names, " "); got != "image.resize file.compress file.decompress compute.stats compute.checksum" {
+	if got := strings.Join(names, " "); got != "image.resize image.info file.compress file.decompress compute.stats compute.checksum" {
 		t.Errorf("task types = %s", got)
 	}
 	s.refused(t, "GET", "/v1/task-types/no.such", "", "", http.StatusNotFound, "not_found")

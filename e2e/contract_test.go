@@ -23,7 +23,7 @@ func TestContract(t *testing.T) {
 			name string
 			test func(*testing.T, *target)
 		}{
-			{"files", fileContract}, {"conditions and ranges", contentContract}, {"submit", submitContract}, {"form", formContract}, {"change", changeContract},
+			{"files", fileContract}, {"conditions and ranges", contentContract}, {"submit", submitContract}, {"form", formContract}, {"info", infoContract}, {"change", changeContract},
 			{"lists", listContract}, {"pages", pageContract}, {"not available", laterContract}, {"events", eventContract}, {"wait", waitContract},
 			{"idempotency", keyContract}, {"batch", batchContract}, {"unique", uniqueContract}, {"deadline", deadlineContract},
 			{"schedules", scheduleContract}, {"pause", pauseContract}, {"catalogue", catalogueContract}, {"probes", probeContract},

@@ -18,6 +18,7 @@ func All(d Deps) []tasks.Type {
 	pictures.Engine = d.Engine
 	return []tasks.Type{
 		tasks.Bind(pictures, resize(d.Images)),
+		tasks.Bind(tasks.Info(), info(d.Images)),
 		tasks.Bind(tasks.Compress(), compress),
 		tasks.Bind(tasks.Decompress(), decompress),
 		tasks.Bind(tasks.Stats(), stats),

@@ -14,6 +14,8 @@ type Images interface {
 	// Resize changes the call's first input as p asks. It reserves memory and reports progress through call, makes its outputs by create, which
 	// is told the variant's name, or "" where there are none, and the extension that fits the format, and returns soon after ctx has ended.
 	Resize(ctx context.Context, call *tasks.Call, p tasks.ResizeParams, create func(name, extension string) (io.WriteCloser, error)) (tasks.ResizeResult, error)
+	// Info describes the call's first input.
+	Info(ctx context.Context, call *tasks.Call, p tasks.InfoParams) (tasks.InfoResult, error)
 }
 
 // resize does image.resize. The output is called as the input, with the extension of its own format; a variant's is called as the variant.

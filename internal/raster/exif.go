@@ -9,6 +9,7 @@ import (
 
 const (
 	tagOrientation     = 0x0112
+	tagGPS             = 0x8825
 	tagThumbnail       = 0x0201 // JPEGInterchangeFormat, in the second directory
 	tagThumbnailLength = 0x0202
 	maxEntries         = 1000

@@ -37,6 +37,10 @@ func readGIFHeader(r io.Reader, limits Limits) (header, error) {
 			}
 			return h, nil
 		case 0x21: // extension: its label, then blocks
+			// A graphic control extension, which stands before a frame, says whether one of its colours is transparent.
+			if control, peekErr := br.Peek(3); peekErr == nil && control[0] == 0xF9 && control[1] > 0 && control[2]&1 != 0 {
+				h.facts.alpha = true
+			}
 			if _, err = br.Discard(1); err == nil {
 				err = skipBlocks(br)
 			}

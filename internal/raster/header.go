@@ -15,6 +15,7 @@ type header struct {
 	frames        int // of an animation; 0 or 1: a still
 	bytesPerPixel int // of the decoded picture, in memory; other formats than JPEG
 	grey          bool
+	facts         facts
 	exif          []byte
 	icc           []byte
 

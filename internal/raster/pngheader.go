@@ -25,6 +25,10 @@ func readPNGHeader(r io.ReadSeeker, limits Limits) (header, error) {
 		return header{}, errors.New("declares a negative size")
 	}
 	h := header{width: int(w), height: int(ht), bytesPerPixel: pngBytesPerPixel(start[24], start[25]), grey: start[25] == 0}
+	h.facts = facts{depth: int(start[24]), alpha: start[25]&4 != 0, interlaced: start[28] != 0}
+	if start[25]&^4 == 0 {
+		h.facts.space = "gray"
+	}
 	if start[28] != 0 {
 		h.bytesPerPixel *= 2 // interlaced: each pass is a picture of its own first
 	}
@@ -63,6 +67,8 @@ func pngChunk(r io.ReadSeeker, h *header, limits Limits) bool {
 		return false
 	}
 	switch kind {
+	case "tRNS":
+		h.facts.alpha = true
 	case "eXIf", "iCCP", "acTL":
 		if n <= int64(limits.MetadataBytes) {
 			data := make([]byte, n)

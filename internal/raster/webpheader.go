@@ -70,6 +70,7 @@ func webpChunk(kind string, n int64, data []byte, h *header) error {
 			return unsupported("animated WebP is not supported in this release; send a still picture or a GIF")
 		}
 		h.width, h.height = 1+uint24(data[4:]), 1+uint24(data[7:])
+		h.facts.alpha = data[0]&0x10 != 0
 	case "VP8 ":
 		if len(data) < 10 || data[3] != 0x9D || data[4] != 1 || data[5] != 0x2A {
 			return errors.New("has no VP8 key frame")
@@ -81,6 +82,7 @@ func webpChunk(kind string, n int64, data []byte, h *header) error {
 		}
 		bits := binary.LittleEndian.Uint32(data[1:])
 		h.width, h.height = 1+int(bits&0x3FFF), 1+int(bits>>14&0x3FFF)
+		h.facts.alpha = bits>>28&1 != 0
 		h.bytesPerPixel = 8 // the decoder's transforms keep a second copy
 	case "EXIF":
 		if n == int64(len(data)) {
