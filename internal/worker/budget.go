@@ -16,6 +16,8 @@ const (
 	roomWait = 100 * time.Millisecond
 	// keepGap is for how long room stays kept for a job that was put back again: it is due before that, here or elsewhere.
 	keepGap = 5 * time.Second
+	// muchMemory is worth giving back to the system while nothing runs; less is soon needed again.
+	muchMemory = 64 << 20
 )
 
 // noRoom is the error of a job that asked for memory that others have at present.
@@ -36,6 +38,7 @@ type budget struct {
 
 	mu    sync.Mutex // guards what follows
 	now   int64      // granted
+	most  int64      // of now, since idle said that it is time
 	asks  []*ask     // that wait, in the order they came
 	kept  *keep      // nil: room is kept for nobody
 	since int64      // of now: granted since room is kept
@@ -69,6 +72,17 @@ func (b *budget) used() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.now
+}
+
+// idle says, once, that much was granted and nothing is any more: what lies unused is better given to others.
+func (b *budget) idle() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.now > 0 || b.most < muchMemory {
+		return false
+	}
+	b.most = 0
+	return true
 }
 
 // reserve grants bytes, or answers noRoom after a short while. More than the whole budget can never be had here, which the job's owner must hear.
@@ -189,6 +203,7 @@ func (b *budget) forget(now time.Time) {
 
 func (b *budget) grant(job string, bytes int64) *grant {
 	b.now += bytes
+	b.most = max(b.most, b.now)
 	if b.kept != nil && b.kept.job == job {
 		b.kept = nil
 	}

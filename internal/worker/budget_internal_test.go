@@ -143,3 +143,23 @@ func TestKeptRoomIsGivenUp(t *testing.T) {
 		mustReserve(t, b, "b", 50)
 	})
 }
+
+func TestMuchMemoryIsGivenBackOnce(t *testing.T) {
+	t.Parallel()
+	b := newBudget(muchMemory)
+	if b.idle() {
+		t.Error("nothing was in use")
+	}
+	mustReserve(t, b, "small", muchMemory-1).release()
+	if b.idle() {
+		t.Error("little was in use")
+	}
+	g := mustReserve(t, b, "large", muchMemory)
+	if b.idle() {
+		t.Error("much is in use")
+	}
+	g.release()
+	if !b.idle() || b.idle() {
+		t.Error("want true, and then false")
+	}
+}

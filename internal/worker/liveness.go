@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime/debug"
 	"time"
 
 	"github.com/millrace/millrace/store"
@@ -48,6 +49,9 @@ func (w *Worker) beat(ctx context.Context) error {
 		case <-tick.C:
 		}
 		w.beatOnce(ctx)
+		if w.budget.idle() {
+			debug.FreeOSMemory() // the runtime alone would take minutes, in which other processes may need it
+		}
 	}
 }
 
