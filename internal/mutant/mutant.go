@@ -30,4 +30,5 @@ const (
 	Paused       Rule = "resuming a queue makes its jobs owed"
 	Overdue      Rule = "a job whose deadline passed fails"
 	CancelSticks Rule = "a job that somebody canceled does not run again"
+	Released     Rule = "the end of a job releases those who wait for it"
 )

@@ -53,9 +53,10 @@ var edits = map[Rule][]edit{
 	Webhook: {{"INSERT INTO webhook_deliveries", "VALUES (?, ?, ?, ?, ?, ?, ?)", "SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE ?5 <> 'canceled'"}},
 	CancelSticks: {{"json_set(attempts", "iif(?5 OR cancel_at IS NULL, ?4, 'canceled')", "?4"},
 		{"json_set(attempts", "iif(?5 OR cancel_at IS NOT NULL, NULL, ?6)", "iif(?5, NULL, ?6)"}},
-	Paused:  {{"UPDATE meta SET value = value + 1", "value + 1", "value"}},
-	Overdue: {{"UPDATE jobs SET state = 'failed', fence = fence + 1, due_at = NULL", "WHERE", "WHERE 0 AND"}},
-	Spent:   {{"json_set(attempts", "attempt     = attempt - ?8,", ""}},
+	Released: {{"DELETE FROM equal_groups", "RETURNING id, followed", "RETURNING id, 0"}},
+	Paused:   {{"UPDATE meta SET value = value + 1", "value + 1", "value"}},
+	Overdue:  {{"UPDATE jobs SET state = 'failed', fence = fence + 1, due_at = NULL", "WHERE", "WHERE 0 AND"}},
+	Spent:    {{"json_set(attempts", "attempt     = attempt - ?8,", ""}},
 }
 
 // SQL is the statement without the rule that was taken out.

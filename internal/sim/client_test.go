@@ -230,7 +230,7 @@ const refused = "-"
 func batch(ctx context.Context, d *dispatch.Dispatcher, r request, specs []dispatch.Spec) ([]string, error) {
 	b := d.Batch(tenant, len(specs))
 	for _, spec := range specs {
-		b.Add(spec)
+		b.Add(ctx, spec)
 	}
 	ids := func(items []dispatch.BatchItem) []string {
 		var ids []string

@@ -40,7 +40,7 @@ func (l *ledger) BlobStore(ctx context.Context, id string) error {
 func (l *ledger) Insert(ctx context.Context, jobs []store.NewJob) []error {
 	rows := apart(jobs)
 	errs, err := do(l.p, ctx, "insert", func(ctx context.Context) ([]error, error) { return l.real().Insert(ctx, rows), nil })
-	noteWaiting(jobs, rows, err)
+	l.noteWaiting(jobs, rows, err)
 	if err != nil {
 		errs = make([]error, len(jobs))
 		for i := range errs {
@@ -56,7 +56,7 @@ func (l *ledger) InsertBatch(ctx context.Context, tenant string, key *store.Idem
 	errs, err := do(l.p, ctx, "insertbatch", func(ctx context.Context) ([]error, error) {
 		return l.real().InsertBatch(ctx, tenant, key, rows, answer)
 	})
-	noteWaiting(jobs, rows, err)
+	l.noteWaiting(jobs, rows, err)
 	return errs, err
 }
 
@@ -71,10 +71,11 @@ func apart(jobs []store.NewJob) []store.NewJob {
 }
 
 // noteWaiting tells a caller that has heard the answer which of the jobs wait.
-func noteWaiting(jobs, rows []store.NewJob, err error) {
+func (l *ledger) noteWaiting(jobs, rows []store.NewJob, err error) {
 	for i := range rows {
 		if err == nil && rows[i].State == millrace.Waiting {
 			jobs[i].State = millrace.Waiting
+			l.p.world.strike("a job waits for an equal one")
 		}
 	}
 }

@@ -20,7 +20,7 @@ func TestMutants(t *testing.T) {
 	for _, rule := range []mutant.Rule{
 		mutant.Fence, mutant.State, mutant.Live, mutant.Unclaimed, mutant.Unique, mutant.UniqueOwner, mutant.Idempotency, mutant.Generation,
 		mutant.SentAgain, mutant.Refence, mutant.Rescue, mutant.Collect, mutant.TakeLive, mutant.KeepInputs, mutant.Expire, mutant.Loose, mutant.Spent, mutant.Webhook,
-		mutant.Paused, mutant.Overdue, mutant.CancelSticks,
+		mutant.Paused, mutant.Overdue, mutant.CancelSticks, mutant.Released,
 	} {
 		t.Run(string(rule), func(t *testing.T) {
 			put := mutant.TakeOut(rule)
