@@ -170,7 +170,8 @@ func TestStatementsAreListed(t *testing.T) {
 	}
 }
 
-// TestBurst is the planner's trap: statements prepared on tables that were analysed while empty, then 20,000 jobs queued and as many running.
+// TestBurst is the planner's trap: statements prepared on tables that were analysed while empty, then 20,000 jobs queued, as many running, and as many
+// that wait for one.
 // Each statement must touch a few rows for each job of its batch.
 func TestBurst(t *testing.T) {
 	t.Parallel()
@@ -202,7 +203,8 @@ func TestBurst(t *testing.T) {
 		return ids
 	}
 	statements := postgres.Statements()
-	for _, name := range []string{"claimSQL", "reclaimSQL", "busySQL", "finishSQL", "finishPlainSQL", "owedSQL", "markSentSQL", "holdingsSQL", "undoneSQL", "presentSQL"} {
+	for _, name := range []string{"claimSQL", "reclaimSQL", "busySQL", "finishSQL", "finishPlainSQL", "owedSQL", "markSentSQL", "holdingsSQL", "undoneSQL", "presentSQL",
+		"waitingSQL", "endWaitingSQL", "liveSQL", "promoteSQL", "rejoinSQL", "cancelSQL"} {
 		prepare(t, conn, name, statements[name])
 	}
 	const worker = "'00000000-0000-7000-8000-000000000001'::uuid"
@@ -212,6 +214,12 @@ func TestBurst(t *testing.T) {
 	}
 	fill("scheduled", "cpu.normal", "NULL", "now() + interval '1 month'")
 	queued, running := fill("queued", "cpu.normal", "NULL", "now()"), fill("running", "cpu.normal", worker, "now() + interval '1 second'")
+
+	waiting := fill("waiting", "cpu.normal", "NULL", "NULL")
+	const group = "'00000000-0000-7000-8000-000000000002'::uuid"
+	if _, err := conn.Exec(t.Context(), `UPDATE jobs SET waits_for = `+group+` WHERE state = 'waiting'`); err != nil {
+		t.Fatal(err)
+	}
 
 	ones := fmt.Sprintf("array_fill(1::bigint, ARRAY[%d])", batch)
 	places := "'{" + strings.Trim(strings.Repeat("0,", batch), ",") + "}'::int[]"
@@ -235,6 +243,12 @@ func TestBurst(t *testing.T) {
 		}, 2},
 		{"owedSQL", []string{"ARRAY['cpu.normal', 'io.low']", fmt.Sprintf("ARRAY[%d, %[1]d]", batch)}, 4},
 		{"markSentSQL", []string{queued, ones, "1"}, 2},
+		{"liveSQL", []string{queued}, 2},
+		{"waitingSQL", []string{group, fmt.Sprint(batch)}, 2},
+		{"endWaitingSQL", append([]string{waiting, "'failed'", "false", "NULL", "'{}'", texts("NULL")}, slices.Repeat([]string{"'{}'"}, 7)...), 2},
+		{"promoteSQL", []string{"(" + waiting + ")[1]"}, 2},
+		{"rejoinSQL", []string{waiting, "gen_random_uuid()"}, 2},
+		{"cancelSQL", []string{"'default'", "(" + waiting + ")[1]"}, 2},
 		{"holdingsSQL", []string{worker, running, ones, places}, 2},
 	} {
 		if _, err := conn.Exec(t.Context(), "BEGIN"); err != nil {
@@ -249,7 +263,11 @@ func TestBurst(t *testing.T) {
 		if _, err := conn.Exec(t.Context(), "ROLLBACK"); err != nil {
 			t.Fatal(err)
 		}
-		if touched < batch || touched > tt.most*batch {
+		least := float64(batch)
+		if tt.name == "promoteSQL" || tt.name == "cancelSQL" {
+			least = 1
+		}
+		if touched < least || touched > tt.most*batch {
 			t.Errorf("%s for %d jobs looked at %.0f rows of jobs, want %d to %.0f", tt.name, batch, touched, batch, tt.most*batch)
 		}
 	}
