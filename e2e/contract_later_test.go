@@ -18,10 +18,9 @@ func laterContract(t *testing.T, s *target) {
 		"/webhook":        `{"type":"compute.checksum",` + file + `,"webhook":{"url":"https://example.com"}}`,
 		"/on_unavailable": `{"type":"compute.checksum",` + file + `,"on_unavailable":"fail"}`,
 		"/input/url":      `{"type":"compute.checksum","input":{"url":"https://example.com/x"}}`, "/input/job": `{"type":"compute.checksum","input":{"job":"0198c0de-0000-7000-8000-000000000000"}}`,
-		"/inputs/0/url":     `{"type":"compute.checksum","inputs":[{"url":"https://example.com/x"}]}`,
-		"/params/preset":    `{"type":"image.resize",` + file + `,"params":{"preset":"thumb"}}`,
-		"/params/watermark": `{"type":"image.resize",` + file + `,"params":{"watermark":{"file":"x"}}}`,
-		"/params/codec":     `{"type":"file.compress",` + file + `,"params":{"codec":"brotli"}}`,
+		"/inputs/0/url":  `{"type":"compute.checksum","inputs":[{"url":"https://example.com/x"}]}`,
+		"/params/preset": `{"type":"image.resize",` + file + `,"params":{"preset":"thumb"}}`,
+		"/params/codec":  `{"type":"file.compress",` + file + `,"params":{"codec":"brotli"}}`,
 	} {
 		s.notAvailable(t, body, pointer)
 	}

@@ -132,7 +132,6 @@ func (p *ResizeParams) check(at string) error {
 		{"lossless", p.Lossless},
 		{"progressive", p.Progressive},
 		{"subsampling", p.Subsampling != "auto"},
-		{"watermark", p.Watermark != nil},
 	} {
 		if later.given {
 			return notAvailable(at+"/"+later.field, "is not available in this release; send the job without it")
@@ -198,6 +197,7 @@ func Resize() Declaration[ResizeParams] {
 		Version:  "1",
 		Pool:     millrace.CPU,
 		Pure:     true,
+		Refs:     watermarks,
 		Defaults: defaults,
 		Examples: []Example[ResizeParams]{
 			{Title: "A photo for a page, 800 pixels wide", Params: example(func(p *ResizeParams) { p.Width, p.Format = 800, JPEG })},

@@ -25,8 +25,17 @@ type Declaration[P any] struct {
 	MinInputs   int  // 0 means 1
 	MaxInputs   int  // 0 means MinInputs
 	Engine      Engine
-	Defaults    P // what an absent field means
-	Examples    []Example[P]
+	// Refs names the files that params speak of, each once. They become inputs of the job after the client's own, so that they are the tenant's,
+	// are kept while the job lives, and count for the cache key. nil: params speak of none.
+	Refs     func(P) []FileRef
+	Defaults P // what an absent field means
+	Examples []Example[P]
+}
+
+// FileRef is a file that params speak of, and where they do.
+type FileRef struct {
+	File    string
+	Pointer string // "/params/watermark/file"
 }
 
 // Example is a use of a task type that a reader can send as it stands.
@@ -52,6 +61,7 @@ type Type struct {
 	Examples  []json.RawMessage // {"title", "params"}
 
 	decode func(raw json.RawMessage) (json.RawMessage, error)
+	refs   func(canonical json.RawMessage) ([]FileRef, error)
 	run    func(ctx context.Context, call *Call, canonical json.RawMessage) (json.RawMessage, error)
 }
 
@@ -59,12 +69,23 @@ type Type struct {
 // Errors are millrace.Errors of kind Invalid with a pointer for each wrong value; unknown fields are refused.
 func (t Type) Decode(raw json.RawMessage) (json.RawMessage, error) { return t.decode(raw) }
 
+// Refs names the files that canonical params speak of, each once.
+func (t Type) Refs(params json.RawMessage) ([]FileRef, error) { return t.refs(params) }
+
 // Run does the work of one attempt. params are canonical, as Decode returned them.
 func (t Type) Run(ctx context.Context, call *Call, params json.RawMessage) (json.RawMessage, error) {
 	return t.run(ctx, call, params)
 }
 
 var namePattern = regexp.MustCompile(`^[a-z][a-z0-9]*\.[a-z][a-z0-9_]*$`)
+
+// typed reads canonical params, which need no check any more.
+func typed[P any](name string, canonical json.RawMessage) (p P, err error) {
+	if err := json.Unmarshal(canonical, &p); err != nil {
+		return p, fmt.Errorf("decode params of %s: %w", name, err)
+	}
+	return p, nil
+}
 
 // Bind ties a declaration to its handler. It panics when the declaration is wrong in itself, which a test of the list finds.
 func Bind[P any](d Declaration[P], h Handler[P]) Type {
@@ -78,10 +99,20 @@ func Bind[P any](d Declaration[P], h Handler[P]) Type {
 		Pool: d.Pool, Pure: d.Pure, MinInputs: minInputs, MaxInputs: max(d.MaxInputs, minInputs),
 		Schema: c.schema, Examples: c.examples,
 		decode: c.decode,
+		refs: func(canonical json.RawMessage) ([]FileRef, error) {
+			if d.Refs == nil {
+				return nil, nil
+			}
+			p, err := typed[P](d.Name, canonical)
+			if err != nil {
+				return nil, err
+			}
+			return d.Refs(p), nil
+		},
 		run: func(ctx context.Context, call *Call, canonical json.RawMessage) (json.RawMessage, error) {
-			var p P
-			if err := json.Unmarshal(canonical, &p); err != nil {
-				return nil, fmt.Errorf("decode params of %s: %w", d.Name, err)
+			p, err := typed[P](d.Name, canonical)
+			if err != nil {
+				return nil, err
 			}
 			result, err := h(ctx, call, p)
 			if err != nil || result == nil {

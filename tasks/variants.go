@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"slices"
+	"strconv"
 
 	reflector "github.com/invopop/jsonschema"
 )
@@ -30,6 +32,21 @@ func (Variant) JSONSchema() *reflector.Schema {
 	s.Properties.Delete("preset")
 	s.Properties.Delete("variants")
 	return s
+}
+
+// watermarks are the files that params lay on pictures.
+func watermarks(p ResizeParams) []FileRef {
+	var refs []FileRef
+	add := func(w *Watermark, at string) {
+		if w != nil && !slices.ContainsFunc(refs, func(r FileRef) bool { return r.File == w.File }) {
+			refs = append(refs, FileRef{File: w.File, Pointer: at + "/watermark/file"})
+		}
+	}
+	add(p.Watermark, pointer())
+	for i, v := range p.Variants {
+		add(v.Watermark, pointer("variants", strconv.Itoa(i)))
+	}
+	return refs
 }
 
 // reduce sets the params beside variants, which have done their work, back to the defaults: equal outputs have equal params then, however they

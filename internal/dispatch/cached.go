@@ -29,14 +29,42 @@ func (d *Dispatcher) cacheKey(ctx context.Context, t tasks.Type, job *millrace.J
 	for _, in := range job.Inputs {
 		sum, err := d.files.sum(ctx, d.Ledger, job.Tenant, in.File)
 		if err != nil {
-			if errors.Is(err, store.ErrNotFound) {
-				err = store.ErrInputMissing
-			}
-			return ledgerError(err)
+			return missing(t, job, in.File, err)
 		}
 		_, _ = io.WriteString(h, sum)
 	}
 	job.CacheKey = hex.EncodeToString(h.Sum(nil))
+	return nil
+}
+
+// missing is the error of an input that could not be looked up, with a pointer to where the client spoke of it.
+func missing(t tasks.Type, job *millrace.Job, file string, err error) error {
+	if !errors.Is(err, store.ErrNotFound) {
+		return ledgerError(err)
+	}
+	absent := ledgerError(store.ErrInputMissing)
+	refs, _ := t.Refs(job.Params) // they were read before
+	for _, ref := range refs {
+		if e, ok := errors.AsType[*millrace.Error](absent); ok && ref.File == file {
+			named := *e
+			named.Fields = []millrace.FieldError{{Pointer: ref.Pointer, Detail: "does not exist"}}
+			return &named
+		}
+	}
+	return absent
+}
+
+// refs looks up the files that a job's params speak of, where the cache key does not.
+func (d *Dispatcher) refs(ctx context.Context, t tasks.Type, job *millrace.Job) error {
+	refs, err := t.Refs(job.Params)
+	if err != nil {
+		return err
+	}
+	for _, ref := range refs {
+		if _, err := d.files.sum(ctx, d.Ledger, job.Tenant, ref.File); err != nil {
+			return missing(t, job, ref.File, err)
+		}
+	}
 	return nil
 }
 

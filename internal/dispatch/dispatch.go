@@ -142,6 +142,15 @@ func (d *Dispatcher) Check(spec Spec) error {
 	return err
 }
 
+// Refs names the files that a job's params speak of.
+func (d *Dispatcher) Refs(spec Spec) ([]tasks.FileRef, error) {
+	t, job, err := d.prepare(spec)
+	if err != nil {
+		return nil, err
+	}
+	return t.Refs(job.Params)
+}
+
 // Submit checks a job, commits it and sends it, unless an equal one lives: then it waits for that. The job is durable when Submit returns nil. Refusals are millrace.Errors: Invalid with pointers
 // for what is wrong in the request, Unavailable when the ledger cannot take it now.
 func (d *Dispatcher) Submit(ctx context.Context, spec Spec) (*millrace.Job, error) {
@@ -160,6 +169,9 @@ func (d *Dispatcher) Submit(ctx context.Context, spec Spec) (*millrace.Job, erro
 			return hit, err
 		}
 		return d.commit(ctx, coalesced(job, spec.Key))
+	}
+	if err := d.refs(ctx, t, job); err != nil {
+		return nil, err
 	}
 	return d.commit(ctx, store.NewJob{Job: job, Idempotency: spec.Key.idempotency(job)})
 }

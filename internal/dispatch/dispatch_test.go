@@ -23,11 +23,21 @@ import (
 
 // echoParams are the params of the test's own task type.
 type echoParams struct {
-	Word string `json:"word,omitempty"`
+	Word  string   `json:"word,omitempty"`
+	Files []string `json:"files,omitempty"`
+}
+
+// refs are the files that the params speak of.
+func (p echoParams) refs() []tasks.FileRef {
+	var refs []tasks.FileRef
+	for i, f := range p.Files {
+		refs = append(refs, tasks.FileRef{File: f, Pointer: fmt.Sprintf("/params/files/%d", i)})
+	}
+	return refs
 }
 
 func echoType() tasks.Type {
-	return tasks.Bind(tasks.Declaration[echoParams]{Name: "test.echo", Title: "Echo", Version: "1", Pool: millrace.IO, Pure: true},
+	return tasks.Bind(tasks.Declaration[echoParams]{Name: "test.echo", Title: "Echo", Version: "1", Pool: millrace.IO, Pure: true, Refs: echoParams.refs},
 		func(context.Context, *tasks.Call, echoParams) (any, error) { return nil, nil })
 }
 

@@ -10,6 +10,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/google/uuid"
+
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/internal/strict"
 	"github.com/millrace/millrace/tasks"
@@ -55,9 +57,13 @@ func (d *Dispatcher) prepare(spec Spec) (tasks.Type, *millrace.Job, error) {
 	var e fields
 	e.Check(len(spec.Inputs) >= t.MinInputs && len(spec.Inputs) <= t.MaxInputs, "/input", "%s takes %s, not %d",
 		t.Name, count(t.MinInputs, t.MaxInputs), len(spec.Inputs))
+	inputs, err := e.inputs(t, spec.Inputs, params)
+	if err != nil {
+		return t, nil, err
+	}
 	now := d.Now()
 	job := &millrace.Job{
-		ID: newID(), Tenant: spec.Tenant, Type: t.Name, State: millrace.Queued, Params: params, Inputs: spec.Inputs,
+		ID: newID(), Tenant: spec.Tenant, Type: t.Name, State: millrace.Queued, Params: params, Inputs: inputs,
 		Run: 1, CreatedAt: now.UTC().Truncate(time.Millisecond), Schedule: spec.Schedule,
 	}
 	e.priority(job, spec, t)
@@ -72,6 +78,23 @@ func (d *Dispatcher) prepare(spec Spec) (tasks.Type, *millrace.Job, error) {
 
 // fields gathers what is wrong in a spec.
 type fields struct{ strict.Fields }
+
+// inputs are the client's own and, after them, the files that its params speak of and that are not among them.
+func (e *fields) inputs(t tasks.Type, own []millrace.Input, params json.RawMessage) ([]millrace.Input, error) {
+	refs, err := t.Refs(params)
+	if err != nil || len(refs) == 0 {
+		return own, err
+	}
+	all := slices.Clone(own)
+	for _, ref := range refs {
+		id, err := uuid.Parse(ref.File)
+		e.Check(err == nil && id.String() == ref.File, ref.Pointer, "does not exist")
+		if in := (millrace.Input{File: ref.File}); !slices.Contains(all, in) {
+			all = append(all, in)
+		}
+	}
+	return all, nil
+}
 
 // laterType says whether a task type is one that the contract names and this release does not have.
 func laterType(name string) bool {

@@ -3,9 +3,7 @@ package raster
 import (
 	"cmp"
 	"context"
-	"fmt"
 
-	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/tasks"
 )
 
@@ -120,10 +118,5 @@ func inVariant(name string, err error) error {
 	if name == "" {
 		return err
 	}
-	if e, ok := err.(*millrace.Error); ok {
-		named := *e
-		named.Detail = fmt.Sprintf("variant %s: %s", name, e.Detail)
-		return &named
-	}
-	return fmt.Errorf("variant %s: %w", name, err)
+	return about("variant "+name, err)
 }

@@ -21,6 +21,7 @@ type output struct {
 	format   string // "" until it is known whether a WebP has transparency
 	colors   *colors
 	keepICC  bool
+	mark     *image.NRGBA   // the watermark in its size
 	made     *order.Picture // by the native engine, and if so only to be finished here
 	progress func(part float64, doing string)
 }
@@ -113,7 +114,10 @@ func (o *output) pixels(ctx context.Context, d decoded) (image.Image, error) {
 	if m, err = effects(ctx, m, o.params); err != nil {
 		return nil, err
 	}
-	return o.mount(m), context.Cause(ctx)
+	if m, err = o.stamp(ctx, o.mount(m)); err != nil {
+		return nil, err
+	}
+	return m, context.Cause(ctx)
 }
 
 // resized is the picture in its new size, upright.
@@ -136,7 +140,7 @@ func (o *output) scaled(ctx context.Context, d decoded, g geometry, subsample bo
 // direct says that chroma may be halved while resizing, because the planes go straight into a JPEG that halves it.
 func (o *output) direct() bool {
 	p := o.params
-	return o.jpeg() && p.Quality < fullChroma && o.colors == nil && !p.Linear && p.Blur == 0 && p.Sharpen == 0 && !o.framed() && !o.geometry.tilt.on()
+	return o.jpeg() && p.Quality < fullChroma && o.colors == nil && p.Watermark == nil && !p.Linear && p.Blur == 0 && p.Sharpen == 0 && !o.framed() && !o.geometry.tilt.on()
 }
 
 // jpeg says that the output is certain to be a JPEG.

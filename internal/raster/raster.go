@@ -35,12 +35,11 @@ type Create = func(name, extension string) (io.WriteCloser, error)
 
 // Resize changes the call's first input as p asks, into one output or, where p has variants, into one for each of them.
 func (e *Engine) Resize(ctx context.Context, call *tasks.Call, p tasks.ResizeParams, create Create) (tasks.ResizeResult, error) {
-	in, err := call.Open(ctx, 0)
+	src, err := openSource(ctx, call, 0)
 	if err != nil {
-		return tasks.ResizeResult{}, fmt.Errorf("open the picture: %w", err)
+		return tasks.ResizeResult{}, err
 	}
-	defer in.Close()
-	src := &source{ctx: ctx, in: in, length: call.Inputs()[0].Size}
+	defer src.Close()
 	call.Progress(0, 100, "percent", "reading")
 	h, err := readHeader(src, src.length, e.limits)
 	if err != nil {
@@ -50,12 +49,21 @@ func (e *Engine) Resize(ctx context.Context, call *tasks.Call, p tasks.ResizePar
 	if err != nil {
 		return tasks.ResizeResult{}, err
 	}
+	marks, err := e.planMarks(ctx, call, j.outputs)
+	if err != nil {
+		return tasks.ResizeResult{}, err
+	}
 	offered := e.offer(ctx, j, src)
-	release, err := call.Reserve(ctx, max(j.memory(), offered.memory()))
+	release, err := call.Reserve(ctx, withMarks(max(j.memory(), offered.memory()), marks))
 	if err != nil {
 		return tasks.ResizeResult{}, fmt.Errorf("reserve memory for %d × %d pixels: %w", h.width, h.height, err)
 	}
 	defer release()
+	for _, m := range marks {
+		if err := m.draw(ctx, call); err != nil {
+			return tasks.ResizeResult{}, about("watermark", err)
+		}
+	}
 	var d decoded
 	made, err := e.natively(ctx, offered, j, src, cmp.Or(call.Inputs()[0].SHA256, call.Inputs()[0].ID))
 	if err == nil && !made {

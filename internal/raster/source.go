@@ -21,6 +21,18 @@ type source struct {
 	progress func(part float64)
 }
 
+// openSource opens an input of a call.
+func openSource(ctx context.Context, call *tasks.Call, i int) (*source, error) {
+	in, err := call.Open(ctx, i)
+	if err != nil {
+		return nil, fmt.Errorf("open the picture: %w", err)
+	}
+	return &source{ctx: ctx, in: in, length: call.Inputs()[i].Size}, nil
+}
+
+// Close implements io.Closer.
+func (s *source) Close() error { return s.in.Close() }
+
 // Read implements io.Reader.
 func (s *source) Read(p []byte) (int, error) {
 	if err := context.Cause(s.ctx); err != nil {

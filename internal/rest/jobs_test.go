@@ -323,6 +323,7 @@ func TestSubmitRefusals(t *testing.T) {
 		{"missing input", `{"type":"compute.checksum"}`, 422, "invalid", "/input"},
 		{"input without file", `{"type":"compute.checksum","input":{}}`, 422, "invalid", "/input/file"},
 		{"input that does not exist", `{"type":"compute.checksum","input":{"file":"` + newID() + `"}}`, 422, "invalid_input", "/input/file"},
+		{"watermark that does not exist", `{"type":"image.resize","input":{"file":"` + f.ID + `"},"params":{"watermark":{"file":"` + newID() + `"}}}`, 422, "invalid_input", "/params/watermark/file"},
 		{"input that is no id", `{"type":"compute.checksum","input":{"file":"../x"}}`, 422, "invalid", "/input/file"},
 		{"input and inputs", `{` + ok + `,"inputs":[]}`, 422, "invalid", "/inputs"},
 		{"input by URL", `{"type":"compute.checksum","input":{"url":"http://x/"}}`, 422, "not_available", "/input/url"},

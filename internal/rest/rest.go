@@ -28,8 +28,9 @@ import (
 
 // Dispatcher accepts jobs and changes their course. Its refusals are millrace.Errors.
 type Dispatcher interface {
-	Room() error                    // refuses while too many jobs wait
-	Check(spec dispatch.Spec) error // what Submit would refuse in the request itself
+	Room() error                                      // refuses while too many jobs wait
+	Check(spec dispatch.Spec) error                   // what Submit would refuse in the request itself
+	Refs(spec dispatch.Spec) ([]tasks.FileRef, error) // the files that the params speak of
 	Submit(ctx context.Context, spec dispatch.Spec) (*millrace.Job, error)
 	Cancel(ctx context.Context, tenant, id string) (*millrace.Job, error)
 	Batch(tenant string, n int) *dispatch.Batch

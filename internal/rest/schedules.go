@@ -18,6 +18,7 @@ import (
 	"github.com/millrace/millrace/internal/jobspec"
 	"github.com/millrace/millrace/internal/strict"
 	"github.com/millrace/millrace/store"
+	"github.com/millrace/millrace/tasks"
 )
 
 // maxScheduleName is how long a schedule's name may be.
@@ -246,15 +247,24 @@ func (s *Server) checkRecurring(ctx context.Context, schedule millrace.Schedule)
 	return s.checkInputs(ctx, spec)
 }
 
+// checkInputs says which file of a job does not exist: an input, or one that its params speak of.
 func (s *Server) checkInputs(ctx context.Context, spec dispatch.Spec) error {
+	var files []tasks.FileRef
 	for i, in := range spec.Inputs {
-		_, err := s.Ledger.File(ctx, spec.Tenant, in.File)
+		pointer := fmt.Sprintf("/inputs/%d/file", i)
+		if len(spec.Inputs) == 1 {
+			pointer = "/input/file"
+		}
+		files = append(files, tasks.FileRef{File: in.File, Pointer: pointer})
+	}
+	refs, err := s.Dispatcher.Refs(spec)
+	if err != nil {
+		return err
+	}
+	for _, file := range append(files, refs...) {
+		_, err := s.Ledger.File(ctx, spec.Tenant, file.File)
 		if errors.Is(err, store.ErrNotFound) {
-			pointer := fmt.Sprintf("/inputs/%d/file", i)
-			if len(spec.Inputs) == 1 {
-				pointer = "/input/file"
-			}
-			e := millrace.InvalidField(pointer, "does not exist")
+			e := millrace.InvalidField(file.Pointer, "does not exist")
 			e.Code = millrace.CodeInvalidInput
 			return e
 		}

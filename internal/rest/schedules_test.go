@@ -91,6 +91,7 @@ func TestScheduleRefusals(t *testing.T) {
 		{"a", `{"cron":"@daily","job":{"type":"no.such"}}`, 422, "/job/type"},
 		{"a", `{"cron":"@daily","job":{"type":"compute.checksum"}}`, 422, "/job/input"},
 		{"a", `{"cron":"@daily","job":{"type":"compute.checksum","input":{"file":"` + newID() + `"}}}`, 422, "/job/input/file"},
+		{"a", `{"cron":"@daily","job":{"type":"image.resize",` + in + `,"params":{"watermark":{"file":"` + newID() + `"}}}}`, 422, "/job/params/watermark/file"},
 		{"a", `{"cron":"@daily","job":{"type":"compute.checksum",` + in + `,"params":{"algorithms":["rot13"]}}}`, 422, "/job/params/algorithms/0"},
 		{"a", `{"cron":"@daily","job":{"type":"compute.checksum",` + in + `,"run_at":"2100-01-01T00:00:00Z"}}`, 422, "/job/run_at"},
 		{"a", `{"cron":"@daily","job":{"type":"compute.checksum",` + in + `,"delay":"1h"}}`, 422, "/job/delay"},
