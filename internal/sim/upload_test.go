@@ -117,28 +117,3 @@ func (w *world) tired(calmly *int, token string) bool {
 	}
 	return false
 }
-
-// blobGrace is how long the collector leaves bytes alone.
-const blobGrace = time.Hour
-
-// collected looks for bytes that the collector should have taken: of files that are gone, and old. Those that never had a row are left alone for a day.
-func (w *world) collected(ctx context.Context, grace time.Duration) error {
-	files, err := w.ledger.ListFiles(ctx, tenant, "", 500)
-	if err != nil {
-		return err
-	}
-	needed := map[string]bool{}
-	for _, f := range files {
-		needed[f.Blob] = true
-	}
-	for _, key := range w.bytes.older(w.now().Add(-grace)) {
-		known, err := w.ledger.KnowsBlob(ctx, key)
-		if err != nil {
-			return err
-		}
-		if known && !needed[key] {
-			w.wrongly("I9: nobody refers to blob %s, and it is still there", key)
-		}
-	}
-	return nil
-}
