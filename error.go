@@ -22,6 +22,7 @@ const (
 	Invalid              // 422: readable, but the values are wrong
 	Limited              // 429
 	Unavailable          // 503: a store is down or a bound is reached
+	Changed              // 412: it is no longer as the caller believes
 )
 
 // Code names a failure for programs. Codes of jobs and of refused requests are the same set.

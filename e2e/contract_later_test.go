@@ -18,9 +18,8 @@ func laterContract(t *testing.T, s *target) {
 		"/webhook":        `{"type":"compute.checksum",` + file + `,"webhook":{"url":"https://example.com"}}`,
 		"/on_unavailable": `{"type":"compute.checksum",` + file + `,"on_unavailable":"fail"}`,
 		"/input/url":      `{"type":"compute.checksum","input":{"url":"https://example.com/x"}}`, "/input/job": `{"type":"compute.checksum","input":{"job":"0198c0de-0000-7000-8000-000000000000"}}`,
-		"/inputs/0/url":  `{"type":"compute.checksum","inputs":[{"url":"https://example.com/x"}]}`,
-		"/params/preset": `{"type":"image.resize",` + file + `,"params":{"preset":"thumb"}}`,
-		"/params/codec":  `{"type":"file.compress",` + file + `,"params":{"codec":"brotli"}}`,
+		"/inputs/0/url": `{"type":"compute.checksum","inputs":[{"url":"https://example.com/x"}]}`,
+		"/params/codec": `{"type":"file.compress",` + file + `,"params":{"codec":"brotli"}}`,
 	} {
 		s.notAvailable(t, body, pointer)
 	}
@@ -41,7 +40,7 @@ func laterContract(t *testing.T, s *target) {
 	id := "0198c0de-0000-7000-8000-000000000000"
 	for _, line := range []string{
 		"GET /v1/jobs/" + id + "/deliveries", "POST /v1/uploads", "OPTIONS /v1/uploads",
-		"HEAD /v1/uploads/x", "PATCH /v1/uploads/x", "DELETE /v1/uploads/x", "GET /v1/presets/x", "PUT /v1/presets/x", "DELETE /v1/presets/x",
+		"HEAD /v1/uploads/x", "PATCH /v1/uploads/x", "DELETE /v1/uploads/x",
 		"GET /v1/keys", "POST /v1/keys", "DELETE /v1/keys/x", "POST /v1/token", "GET /v1/breakers",
 	} {
 		method, path, _ := strings.Cut(line, " ")

@@ -19,14 +19,16 @@ const MaxParams = 64 << 10
 // codec derives everything that has to do with the JSON form of P from its declaration.
 type codec[P any] struct {
 	defaults  P
-	schema    json.RawMessage
-	validator *jsonschema.Schema
+	schema    json.RawMessage    // of what a request may say
+	validator *jsonschema.Schema // of what is left of it once its preset is resolved
 	examples  []json.RawMessage
 }
 
 func newCodec[P any](d Declaration[P]) codec[P] {
-	c := codec[P]{defaults: d.Defaults, schema: reflectSchema(d)}
-	c.validator = compileSchema(d.Name, c.schema)
+	s := reflectSchema(d)
+	c := codec[P]{defaults: d.Defaults, validator: compileSchema(d.Name, encodeSchema(d.Name, s))}
+	s.Properties.Set("preset", presetSchema())
+	c.schema = encodeSchema(d.Name, s)
 	for _, e := range d.Examples {
 		raw, err := json.Marshal(struct {
 			Title  string `json:"title"`
@@ -45,7 +47,7 @@ func newReflector() *reflector.Reflector {
 }
 
 // reflectSchema reads the schema off P's fields; the defaults come from the declaration's value, so that they are said once.
-func reflectSchema[P any](d Declaration[P]) json.RawMessage {
+func reflectSchema[P any](d Declaration[P]) *reflector.Schema {
 	s := newReflector().Reflect(new(P))
 	s.Title, s.Description = d.Title, ""
 	raw, err := json.Marshal(d.Defaults)
@@ -61,9 +63,20 @@ func reflectSchema[P any](d Declaration[P]) json.RawMessage {
 			p.Default = value
 		}
 	}
+	return s
+}
+
+// presetSchema is of a param that every type has, and none sees: the dispatcher puts the preset's params in its place.
+func presetSchema() *reflector.Schema {
+	longest := uint64(64)
+	return &reflector.Schema{Type: "string", Title: "Preset", Pattern: `^[A-Za-z0-9._\-]+$`, MaxLength: &longest,
+		Description: "Name of a preset of this type. Its params count where the others here say nothing."}
+}
+
+func encodeSchema(name string, s *reflector.Schema) json.RawMessage {
 	out, err := json.Marshal(s)
 	if err != nil {
-		panic(fmt.Sprintf("tasks: schema of %s: %v", d.Name, err))
+		panic(fmt.Sprintf("tasks: schema of %s: %v", name, err))
 	}
 	return out
 }

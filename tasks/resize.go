@@ -1,7 +1,6 @@
 package tasks
 
 import (
-	"encoding/json"
 	"strconv"
 	"strings"
 
@@ -68,8 +67,7 @@ type ResizeParams struct {
 
 	Placeholders []string `json:"placeholders,omitempty" jsonschema:"title=Placeholders,maxItems=3,uniqueItems=true,enum=blurhash,enum=thumbhash,enum=dominant_color" jsonschema_description:"What to show while the picture loads, computed into the result."`
 
-	Preset   json.RawMessage `json:"preset,omitempty" jsonschema:"title=Preset" jsonschema_description:"Not available in this release." jsonschema_extras:"x-not-available=true"`
-	Variants []Variant       `json:"variants,omitempty" jsonschema:"title=Variants,maxItems=32" jsonschema_description:"Several outputs from one decode: each a name and the parameters in which it differs from those beside this list."`
+	Variants []Variant `json:"variants,omitempty" jsonschema:"title=Variants,maxItems=32" jsonschema_description:"Several outputs from one decode: each a name and the parameters in which it differs from those beside this list."`
 }
 
 // Watermark is a picture that is laid on another.
@@ -91,9 +89,6 @@ type Crop struct {
 
 // Validate refuses what a schema cannot: colours that are none, names that are taken, and what the contract has but this release has not.
 func (p *ResizeParams) Validate() error {
-	if p.Preset != nil {
-		return notAvailable(pointer("preset"), "is not available in this release; send the job without it")
-	}
 	if err := p.check(pointer()); err != nil {
 		return err
 	}

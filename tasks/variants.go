@@ -17,7 +17,7 @@ type Variant struct {
 	ResizeParams
 }
 
-// JSONSchema describes a variant: a name, and what image.resize takes but presets and variants.
+// JSONSchema describes a variant: a name, and what image.resize takes but variants.
 func (Variant) JSONSchema() *reflector.Schema {
 	type variant Variant // without this method
 	r := newReflector()
@@ -29,7 +29,6 @@ func (Variant) JSONSchema() *reflector.Schema {
 	}
 	s := r.Reflect(new(variant))
 	s.Version = ""
-	s.Properties.Delete("preset")
 	s.Properties.Delete("variants")
 	return s
 }
@@ -68,7 +67,7 @@ func (p *ResizeParams) inherit(given json.RawMessage) error {
 		return err
 	}
 	single := *p
-	single.Variants, single.Preset = nil, nil
+	single.Variants = nil
 	beside, err := json.Marshal(single)
 	if err != nil {
 		return err

@@ -22,6 +22,7 @@ type Batch struct {
 	rows   []store.NewJob
 	at     []int // which item a row is of
 	pure   []int // rows whose result may be known
+	presets
 }
 
 // BatchItem is what became of one job of a batch.
@@ -39,15 +40,18 @@ type BatchKey struct {
 
 // Batch begins a batch of about n jobs.
 func (d *Dispatcher) Batch(tenant string, n int) *Batch {
-	return &Batch{d: d, tenant: tenant, items: make([]BatchItem, 0, n), rows: make([]store.NewJob, 0, n), at: make([]int, 0, n)}
+	return &Batch{d: d, tenant: tenant, presets: presets{find: d.preset}, items: make([]BatchItem, 0, n), rows: make([]store.NewJob, 0, n), at: make([]int, 0, n)}
 }
 
 // Len is the number of jobs so far, refused ones included.
 func (b *Batch) Len() int { return len(b.items) }
 
 // Add takes the next job, or refuses it.
-func (b *Batch) Add(spec Spec) {
-	t, job, err := b.d.prepare(spec)
+func (b *Batch) Add(ctx context.Context, spec Spec) {
+	t, job, err := b.d.prepare(ctx, spec, b.preset)
+	if err == nil {
+		err = b.grow(len(job.Params) - len(spec.Params))
+	}
 	if err != nil {
 		b.Refuse(err)
 		return
@@ -76,6 +80,9 @@ func (b *Batch) Refuse(err error) {
 // Commit writes all jobs that can be accepted in one durable transaction and sends what has room in the queues. What was refused is said item by
 // item. An error means that the batch as a whole was not accepted: *store.ReplayedError when the key was used before. key may be nil.
 func (b *Batch) Commit(ctx context.Context, key *BatchKey) ([]BatchItem, error) {
+	if b.lost != nil {
+		return nil, b.lost
+	}
 	if err := b.d.Room(); err != nil {
 		return nil, err
 	}

@@ -27,6 +27,7 @@ type Ledger interface {
 	store.Results
 	store.Dispatch
 	store.Queues
+	store.Presets
 	File(ctx context.Context, tenant, id string) (millrace.File, error)
 }
 
@@ -49,12 +50,13 @@ type Results interface {
 	Invalidate(ctx context.Context, key string)
 }
 
-// Config is what a Dispatcher stands on. Everything is required but the limits.
+// Config is what a Dispatcher stands on. Everything is required but the limits and Presets.
 type Config struct {
 	Ledger  Ledger
 	Queue   Queue
 	Signals Signals
 	Results Results
+	Presets Presets // nil: each use of a preset reads the ledger
 	Types   tasks.List
 	Log     *slog.Logger
 
@@ -103,6 +105,9 @@ func New(c Config) *Dispatcher {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	if c.Presets == nil {
+		c.Presets = uncached{}
+	}
 	if c.Chance == nil {
 		c.Chance = rand.Float64
 	}
@@ -137,14 +142,14 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 }
 
 // Check says what Submit would refuse in the request itself, before anything is written for it. Whether the inputs exist is not looked at.
-func (d *Dispatcher) Check(spec Spec) error {
-	_, _, err := d.prepare(spec)
+func (d *Dispatcher) Check(ctx context.Context, spec Spec) error {
+	_, _, err := d.prepare(ctx, spec, d.preset)
 	return err
 }
 
 // Refs names the files that a job's params speak of.
-func (d *Dispatcher) Refs(spec Spec) ([]tasks.FileRef, error) {
-	t, job, err := d.prepare(spec)
+func (d *Dispatcher) Refs(ctx context.Context, spec Spec) ([]tasks.FileRef, error) {
+	t, job, err := d.prepare(ctx, spec, d.preset)
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +159,7 @@ func (d *Dispatcher) Refs(spec Spec) ([]tasks.FileRef, error) {
 // Submit checks a job, commits it and sends it, unless an equal one lives: then it waits for that. The job is durable when Submit returns nil. Refusals are millrace.Errors: Invalid with pointers
 // for what is wrong in the request, Unavailable when the ledger cannot take it now.
 func (d *Dispatcher) Submit(ctx context.Context, spec Spec) (*millrace.Job, error) {
-	t, job, err := d.prepare(spec)
+	t, job, err := d.prepare(ctx, spec, d.preset)
 	if err != nil {
 		return nil, err
 	}
@@ -180,7 +185,7 @@ func (d *Dispatcher) Submit(ctx context.Context, spec Spec) (*millrace.Job, erro
 // owed as soon as its row is there. A refusal is Invalid, with pointers into the job. Whether the inputs exist is for the ledger to say
 // (store.ErrInputMissing), and the result cache is not asked: what is to run again and again is run.
 func (d *Dispatcher) Prepare(ctx context.Context, spec Spec) (store.NewJob, error) {
-	t, job, err := d.prepare(spec)
+	t, job, err := d.prepare(ctx, spec, d.preset)
 	if err != nil {
 		return store.NewJob{}, err
 	}

@@ -35,9 +35,9 @@ func TestEqualJobWaits(t *testing.T) {
 	}
 	batch := f.Batch(millrace.DefaultTenant, 3)
 	spec.Key = nil
-	batch.Add(spec)
+	batch.Add(t.Context(), spec)
 	alone := f.spec(a.ID)
-	batch.Add(alone)
+	batch.Add(t.Context(), alone)
 	items, err := batch.Commit(ctx, nil)
 	if err != nil || items[0].Err != nil || items[1].Err != nil {
 		t.Fatalf("Commit = %+v, %v", items, err)
@@ -70,7 +70,7 @@ func TestEqualJobsOfABatch(t *testing.T) {
 	spec.Cache = nil
 	batch := f.Batch(millrace.DefaultTenant, 4)
 	for range 4 {
-		batch.Add(spec)
+		batch.Add(t.Context(), spec)
 	}
 	items, err := batch.Commit(t.Context(), &dispatch.BatchKey{Key: "k", Hash: "h", Answer: func([]dispatch.BatchItem) []byte { return nil }})
 	if err != nil {

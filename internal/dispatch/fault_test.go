@@ -142,9 +142,9 @@ func TestBatchRepeatsUntilItKnows(t *testing.T) {
 	file := f.File("a", []byte("a"))
 	send := func(key *dispatch.BatchKey) ([]dispatch.BatchItem, error) {
 		b := f.Batch(millrace.DefaultTenant, 3)
-		b.Add(f.spec(file.ID))
+		b.Add(t.Context(), f.spec(file.ID))
 		b.Refuse(millrace.Errorf(millrace.Malformed, "no job"))
-		b.Add(f.spec(file.ID))
+		b.Add(t.Context(), f.spec(file.ID))
 		return b.Commit(t.Context(), key)
 	}
 	items, err := send(nil)

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -39,18 +40,31 @@ func DefaultBackoff() millrace.Backoff {
 	return millrace.Backoff{Initial: time.Second, Max: 10 * time.Minute, Factor: 2, Jitter: 0.2}
 }
 
-// prepare checks a spec and makes the job's row of it. It reads nothing but the spec.
-func (d *Dispatcher) prepare(spec Spec) (tasks.Type, *millrace.Job, error) {
-	t, ok := d.Types.Get(spec.Type)
-	if !ok && laterType(spec.Type) {
+// taskType finds a task type by name.
+func (d *Dispatcher) taskType(name string) (tasks.Type, error) {
+	t, ok := d.Types.Get(name)
+	switch {
+	case ok:
+		return t, nil
+	case laterType(name):
 		e := millrace.InvalidField("/type", "is not available in this release")
 		e.Code = millrace.CodeNotAvailable
-		return t, nil, e
+		return t, e
 	}
-	if !ok {
-		return t, nil, millrace.InvalidField("/type", "must be one of the task types in GET /v1/task-types, not %q", clip(spec.Type))
+	return t, millrace.InvalidField("/type", "must be one of the task types in GET /v1/task-types, not %q", clip(name))
+}
+
+// prepare checks a spec and makes the job's row of it. It reads nothing but the spec and the preset that this names.
+func (d *Dispatcher) prepare(ctx context.Context, spec Spec, find findPreset) (tasks.Type, *millrace.Job, error) {
+	t, err := d.taskType(spec.Type)
+	if err != nil {
+		return t, nil, err
 	}
-	params, err := d.params.decode(t, spec.Params)
+	given, err := resolve(ctx, t, spec, find)
+	if err != nil {
+		return t, nil, err
+	}
+	params, err := d.params.decode(t, given)
 	if err != nil {
 		return t, nil, err
 	}

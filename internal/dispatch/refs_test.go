@@ -55,8 +55,8 @@ func TestFilesInParams(t *testing.T) {
 		t.Errorf("a file of another tenant: %v", err)
 	}
 	batch := f.Batch(millrace.DefaultTenant, 2)
-	batch.Add(spec(true, absent))
-	batch.Add(spec(true, mark.ID))
+	batch.Add(t.Context(), spec(true, absent))
+	batch.Add(t.Context(), spec(true, mark.ID))
 	items, err := batch.Commit(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -64,7 +64,7 @@ func TestFilesInParams(t *testing.T) {
 	if e, ok := errors.AsType[*millrace.Error](items[0].Err); !ok || e.Fields[0].Pointer != "/params/files/0" || items[1].Err != nil {
 		t.Errorf("batch: %+v", items)
 	}
-	refs, err := f.Refs(spec(true, mark.ID))
+	refs, err := f.Refs(t.Context(), spec(true, mark.ID))
 	if err != nil || len(refs) != 1 || refs[0].File != mark.ID {
 		t.Errorf("Refs = %v, %v", refs, err)
 	}

@@ -55,8 +55,8 @@ func TestBatchWithoutItsCachedResult(t *testing.T) {
 	cached := plain
 	cached.Cache = nil
 	b := d.Batch(millrace.DefaultTenant, 2)
-	b.Add(cached)
-	b.Add(plain)
+	b.Add(t.Context(), cached)
+	b.Add(t.Context(), plain)
 	items, err := b.Commit(t.Context(), nil)
 	if err != nil || len(items) != 2 {
 		t.Fatalf("Commit = %+v, %v, want an item for each job", items, err)

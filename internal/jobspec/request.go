@@ -1,7 +1,6 @@
 package jobspec
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -113,14 +112,6 @@ func (r *Request) reserved() error {
 	for i := range r.Inputs {
 		if err := r.Inputs[i].reserved(fmt.Sprintf("/inputs/%d", i)); err != nil {
 			return err
-		}
-	}
-	if bytes.Contains(r.Params, []byte(`"preset"`)) {
-		var p struct {
-			Preset json.RawMessage `json:"preset"`
-		}
-		if json.Unmarshal(r.Params, &p) == nil && present(p.Preset) != nil {
-			return NotAvailable("/params/preset", "presets")
 		}
 	}
 	return nil

@@ -304,7 +304,7 @@ func TestLaterCallsSaySo(t *testing.T) {
 	t.Parallel()
 	m := newMill(t)
 	for _, call := range []string{
-		"PUT /v1/presets/x", "POST /v1/keys", "POST /v1/token", "GET /v1/breakers",
+		"POST /v1/keys", "POST /v1/token", "GET /v1/breakers",
 		"POST /v1/uploads", "OPTIONS /v1/uploads", "PATCH /v1/uploads/x",
 	} {
 		method, path, _ := strings.Cut(call, " ")

@@ -61,7 +61,7 @@ func (s *Server) commitBatch(c echo.Context, key *requestKey, jobs [][]byte) err
 		if spec, err := jobspec.Decode(doc, owner); err != nil {
 			batch.Refuse(err)
 		} else {
-			batch.Add(spec)
+			batch.Add(c.Request().Context(), spec)
 		}
 	}
 	var kept *dispatch.BatchKey

@@ -110,6 +110,9 @@ func operationOf(r route, known map[string]operation) (object, error) {
 	if op.keyed {
 		params = append(params, object{"$ref": "#/components/parameters/idempotencyKey"})
 	}
+	for _, name := range op.matched {
+		params = append(params, object{"$ref": "#/components/parameters/" + name})
+	}
 	if len(params) > 0 {
 		doc["parameters"] = params
 	}

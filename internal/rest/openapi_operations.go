@@ -14,6 +14,7 @@ type operation struct {
 	body                 object         // by media type
 	bodyOptional         bool           // it may be missing
 	keyed                bool           // it takes an idempotency key
+	matched              []string       // the headers it takes that say what it expects to find
 	ok                   map[int]object // answers that are no problem
 	problems             []int          // beside those that follow from the route
 }
@@ -81,7 +82,7 @@ func laterOperation() operation {
 // operations describes each route of this release by "METHOD /pattern".
 func operations(list tasks.List) map[string]operation {
 	all := make(map[string]operation)
-	for _, group := range []map[string]operation{fileOperations(), jobOperations(list), scheduleOperations(), queueOperations(), otherOperations()} {
+	for _, group := range []map[string]operation{fileOperations(), jobOperations(list), scheduleOperations(), presetOperations(), queueOperations(), otherOperations()} {
 		for key, op := range group {
 			all[key] = op
 		}
@@ -162,6 +163,30 @@ func scheduleOperations() map[string]operation {
 			problems:    []int{400, 413, 415, 422, 503}},
 		"DELETE /v1/schedules/:name": {summary: "Delete a schedule", description: "Its jobs stay.",
 			ok: map[int]object{204: empty("Deleted.")}, problems: []int{404, 503}},
+	}
+}
+
+func presetOperations() map[string]operation {
+	tagged := func(a object) object {
+		headers, ok := a["headers"].(object)
+		if !ok {
+			headers = object{}
+			a["headers"] = headers
+		}
+		headers["ETag"] = object{"description": "Of this version, for If-Match.", "schema": object{"type": "string"}}
+		return a
+	}
+	return map[string]operation{
+		"GET /v1/presets":       {summary: "List presets by name", ok: map[int]object{200: answer("A page.", "PresetList")}, problems: []int{400, 503}},
+		"GET /v1/presets/:name": {summary: "Read a preset", ok: map[int]object{200: tagged(answer("The preset.", "Preset"))}, problems: []int{404, 503}},
+		"PUT /v1/presets/:name": {summary: "Create or replace a preset",
+			description: "Its params are checked now. All processes take it from then on; jobs that are there already keep what they took. " +
+				"One that is put again as it is keeps its version.",
+			body: jsonOf("PresetRequest"), matched: []string{"ifMatch", "ifNoneMatch"},
+			ok:       map[int]object{200: tagged(answer("The preset, replaced.", "Preset")), 201: tagged(located(answer("The preset, created.", "Preset")))},
+			problems: []int{400, 412, 413, 415, 422, 429, 503}},
+		"DELETE /v1/presets/:name": {summary: "Delete a preset", description: "Jobs keep what they took; schedules that name it have their runs refused.",
+			matched: []string{"ifMatch"}, ok: map[int]object{204: empty("Deleted.")}, problems: []int{400, 404, 412, 503}},
 	}
 }
 

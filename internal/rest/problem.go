@@ -47,6 +47,7 @@ var answers = [...]struct {
 	millrace.BadRange:        {http.StatusRequestedRangeNotSatisfiable, "range_not_satisfiable", "Range not satisfiable"},
 	millrace.Invalid:         {http.StatusUnprocessableEntity, "invalid", "Invalid request"},
 	millrace.Limited:         {http.StatusTooManyRequests, "limited", "Too many requests"},
+	millrace.Changed:         {http.StatusPreconditionFailed, "changed", "Precondition failed"},
 	millrace.Unavailable:     {http.StatusServiceUnavailable, millrace.CodeUnavailable, "Unavailable"},
 }
 

@@ -28,22 +28,26 @@ import (
 
 // Dispatcher accepts jobs and changes their course. Its refusals are millrace.Errors.
 type Dispatcher interface {
-	Room() error                                      // refuses while too many jobs wait
-	Check(spec dispatch.Spec) error                   // what Submit would refuse in the request itself
-	Refs(spec dispatch.Spec) ([]tasks.FileRef, error) // the files that the params speak of
+	Room() error                                                           // refuses while too many jobs wait
+	Check(ctx context.Context, spec dispatch.Spec) error                   // what Submit would refuse in the request itself
+	Refs(ctx context.Context, spec dispatch.Spec) ([]tasks.FileRef, error) // the files that the params speak of
 	Submit(ctx context.Context, spec dispatch.Spec) (*millrace.Job, error)
 	Cancel(ctx context.Context, tenant, id string) (*millrace.Job, error)
 	Batch(tenant string, n int) *dispatch.Batch
 	Retry(ctx context.Context, tenant, id string, key *dispatch.Key) (*millrace.Job, error)
 	PauseQueue(ctx context.Context, queue string, paused bool) error
+	PutPreset(ctx context.Context, p millrace.Preset, match *store.PresetMatch) (stored millrace.Preset, created bool, err error)
+	DeletePreset(ctx context.Context, tenant, name string, match *store.PresetMatch) error
 	Delete(ctx context.Context, tenant, id string) error
 }
 
-// Ledger is what the API reads, and where it writes files and schedules. Changes to jobs and queues go through the Dispatcher.
+// Ledger is what the API reads, and where it writes files and schedules. Changes to jobs, presets and queues go through the Dispatcher.
 type Ledger interface {
 	store.Files
 	store.Keys
 	store.Schedules
+	Preset(ctx context.Context, tenant, name string) (millrace.Preset, error)
+	ListPresets(ctx context.Context, tenant, after string, limit int) ([]millrace.Preset, error)
 	PausedQueues(ctx context.Context) ([]string, error)
 	Job(ctx context.Context, tenant, id string) (*millrace.Job, error)
 	List(ctx context.Context, tenant string, f store.JobFilter) ([]*millrace.Job, error)

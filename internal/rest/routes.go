@@ -49,6 +49,11 @@ func (s *Server) routes() []route {
 		{"PUT", "/v1/schedules/:name", write, s.putSchedule, nil, false},
 		{"DELETE", "/v1/schedules/:name", write, s.deleteSchedule, nil, false},
 
+		{"GET", "/v1/presets", read, s.listPresets, []string{"limit", "cursor"}, false},
+		{"GET", "/v1/presets/:name", read, s.getPreset, nil, false},
+		{"PUT", "/v1/presets/:name", write, s.putPreset, nil, false},
+		{"DELETE", "/v1/presets/:name", write, s.deletePreset, nil, false},
+
 		{"GET", "/v1/task-types", read, s.listTypes, nil, false},
 		{"GET", "/v1/task-types/:type", read, s.getType, nil, false},
 		{"GET", "/v1/queues", read, s.listQueues, nil, false},
@@ -73,9 +78,6 @@ func (s *Server) routes() []route {
 		{"HEAD", "/v1/uploads/:id", write, later, nil, true},
 		{"PATCH", "/v1/uploads/:id", write, later, nil, true},
 		{"DELETE", "/v1/uploads/:id", write, later, nil, true},
-		{"GET", "/v1/presets/:name", read, later, nil, true},
-		{"PUT", "/v1/presets/:name", write, later, nil, true},
-		{"DELETE", "/v1/presets/:name", write, later, nil, true},
 		{"GET", "/v1/keys", admin, later, nil, true},
 		{"POST", "/v1/keys", admin, later, nil, true},
 		{"DELETE", "/v1/keys/:id", admin, later, nil, true},

@@ -241,7 +241,7 @@ func (s *Server) checkRecurring(ctx context.Context, schedule millrace.Schedule)
 	if err != nil {
 		return err
 	}
-	if err := s.Dispatcher.Check(spec); err != nil {
+	if err := s.Dispatcher.Check(ctx, spec); err != nil {
 		return err
 	}
 	return s.checkInputs(ctx, spec)
@@ -257,7 +257,7 @@ func (s *Server) checkInputs(ctx context.Context, spec dispatch.Spec) error {
 		}
 		files = append(files, tasks.FileRef{File: in.File, Pointer: pointer})
 	}
-	refs, err := s.Dispatcher.Refs(spec)
+	refs, err := s.Dispatcher.Refs(ctx, spec)
 	if err != nil {
 		return err
 	}

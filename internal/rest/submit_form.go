@@ -65,7 +65,7 @@ func (s *Server) createJobFromForm(c echo.Context, key *requestKey, wait time.Du
 	// Before the bytes are published: those of a refused job would stay until the collector finds that nobody needs them.
 	probe := spec
 	probe.Inputs = append(make([]millrace.Input, len(f.files)), spec.Inputs...)
-	if err := s.Dispatcher.Check(probe); err != nil {
+	if err := s.Dispatcher.Check(c.Request().Context(), probe); err != nil {
 		return err
 	}
 	ctx, cancel := detached(c) // what is stored is submitted or removed, also when the client leaves

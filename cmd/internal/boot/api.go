@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/handlers"
 	"github.com/millrace/millrace/internal/auth"
 	"github.com/millrace/millrace/internal/cache"
@@ -87,6 +88,7 @@ func (c *Config) authenticator() (*auth.Authenticator, error) {
 type apiParts struct {
 	dispatcher *dispatch.Dispatcher
 	results    *cache.Cache
+	presets    *cache.Cache
 	hub        *notify.Hub
 	server     *rest.Server
 }
@@ -103,17 +105,18 @@ func newAPI(p *process, s *stores) (*apiParts, error) {
 	}
 	a := &apiParts{
 		results: cache.New(cache.Config{Redis: s.redis, Name: "results", Log: p.log}),
+		presets: newPresets(p, s),
 		hub:     notify.NewHub(notify.Config{Redis: s.redis, Log: p.log}),
 	}
 	a.dispatcher = dispatch.New(dispatch.Config{
-		Ledger: s.ledger, Queue: s.queue, Signals: s.publisher, Results: a.results, Types: types, Log: p.log,
+		Ledger: s.ledger, Queue: s.queue, Signals: s.publisher, Results: a.results, Presets: cache.Typed[millrace.Preset]{Cache: a.presets}, Types: types, Log: p.log,
 		Window: s.window, Committers: s.committers, MaxJobs: p.config.MaxJobs,
 	})
 	dashboard, err := s.queue.Dashboard(dashboardPath, !p.config.DashboardWrite)
 	if err != nil {
 		return nil, fmt.Errorf("dashboard: %w", err)
 	}
-	registry := metrics.New(metrics.Config{Ledger: s.ledger, Queue: s.queue, Caches: []*cache.Cache{a.results}, Version: version})
+	registry := metrics.New(metrics.Config{Ledger: s.ledger, Queue: s.queue, Caches: []*cache.Cache{a.results, a.presets}, Version: version})
 	a.server, err = rest.New(rest.Config{
 		Dispatcher: a.dispatcher, Ledger: s.ledger, Blobs: s.blobs, Types: types, Hub: a.hub, Auth: authenticator, Log: p.log,
 		Checks: s.checks(), Registry: registry, OpenMetrics: p.config.PublicMetrics || !p.config.authOn(), Hosts: p.config.Hosts,
@@ -125,6 +128,12 @@ func newAPI(p *process, s *stores) (*apiParts, error) {
 	return a, err
 }
 
+// newPresets is the cache of presets. Its lifetimes bound what a process that hears of no changes believes, and what one that died in the middle of a
+// change leaves behind.
+func newPresets(p *process, s *stores) *cache.Cache {
+	return cache.New(cache.Config{Redis: s.redis, Name: "presets", Log: p.log, LocalTTL: 2 * time.Second, TTL: time.Minute, MaxValue: 2 * tasks.MaxParams})
+}
+
 const dashboardPath = "/dashboard"
 
 // run answers requests until ctx ends, then drains: requests first, what they set going after.
@@ -132,7 +141,7 @@ func (a *apiParts) run(ctx context.Context, l net.Listener, ready func()) error 
 	services, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var running errgroup.Group
-	for _, service := range []func(context.Context) error{a.dispatcher.Run, a.dispatcher.Refill, a.results.Run, a.hub.Run} {
+	for _, service := range []func(context.Context) error{a.dispatcher.Run, a.dispatcher.Refill, a.results.Run, a.presets.Run, a.hub.Run} {
 		running.Go(func() error { return service(services) })
 	}
 	ready()

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/internal/cache"
 	"github.com/millrace/millrace/internal/dispatch"
 	"github.com/millrace/millrace/internal/metrics"
@@ -31,10 +32,11 @@ func (p *process) scheduler(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	results := cache.New(cache.Config{Redis: s.redis, Name: "results", Log: p.log})
-	d := dispatch.New(dispatch.Config{Ledger: s.ledger, Queue: s.queue, Signals: s.publisher, Results: results, Types: types, Log: p.log, Window: s.window})
+	results, presets := cache.New(cache.Config{Redis: s.redis, Name: "results", Log: p.log}), newPresets(p, s)
+	d := dispatch.New(dispatch.Config{Ledger: s.ledger, Queue: s.queue, Signals: s.publisher, Results: results,
+		Presets: cache.Typed[millrace.Preset]{Cache: presets}, Types: types, Log: p.log, Window: s.window})
 	leader := scheduler.New(scheduler.Config{Ledger: s.ledger, Queue: s.queue, Blobs: s.blobs, Log: p.log, Jobs: scheduled{d}, LowDisk: lowDisk})
-	registry := metrics.New(metrics.Config{Ledger: s.ledger, Queue: s.queue, Version: version})
+	registry := metrics.New(metrics.Config{Ledger: s.ledger, Queue: s.queue, Caches: []*cache.Cache{results, presets}, Version: version})
 	access, err := p.config.authenticator()
 	if err != nil {
 		return err
@@ -44,6 +46,7 @@ func (p *process) scheduler(ctx context.Context) error {
 	running.Go(func() error { return d.Refill(ctx) })
 	running.Go(func() error { return d.Count(ctx) })
 	running.Go(func() error { return results.Run(ctx) })
+	running.Go(func() error { return presets.Run(ctx) })
 	debug.FreeOSMemory() // what the start needed once
 	if l == nil {
 		fmt.Println("ready  (scheduler, without health and metrics)")
