@@ -86,7 +86,9 @@ static int ceil_div(int a, int b) {
 static int check(const engine_input *in, VipsImage *image) {
 	VipsInterpretation space = vips_image_guess_interpretation(image);
 
-	if (image->Xsize != ceil_div(in->width, in->denom) || image->Ysize != ceil_div(in->height, in->denom))
+	/* libvips drops the last column and row of a shrunk JPEG where they stand for less than a whole pixel. */
+	if ((image->Xsize != ceil_div(in->width, in->denom) && image->Xsize != in->width / in->denom) ||
+		(image->Ysize != ceil_div(in->height, in->denom) && image->Ysize != in->height / in->denom))
 		return fault("the picture has another size than its header says");
 	if (image->Coding != VIPS_CODING_NONE || image->Bands < 1 || image->Bands > 4)
 		return fault("no pixels of 1 to 4 bands");
@@ -115,7 +117,8 @@ static VipsKernel kernel(const char *name) {
 /* cut takes a box, given in pixels of the stored picture, from one that was loaded smaller. */
 static int cut(pool *p, const engine_input *in, const engine_box *box, VipsImage **image) {
 	int x = box->x / in->denom, y = box->y / in->denom;
-	int w = ceil_div(box->x + box->w, in->denom) - x, h = ceil_div(box->y + box->h, in->denom) - y;
+	int w = VIPS_MIN(ceil_div(box->x + box->w, in->denom), (*image)->Xsize) - x;
+	int h = VIPS_MIN(ceil_div(box->y + box->h, in->denom), (*image)->Ysize) - y;
 	VipsImage *out;
 
 	if (x == 0 && y == 0 && w == (*image)->Xsize && h == (*image)->Ysize)
@@ -136,6 +139,9 @@ static int eight_bits(pool *p, double scale, VipsImage **image) {
 		return -1;
 	keep(p, out);
 	if (vips_cast(out, &out, VIPS_FORMAT_UCHAR, NULL))
+		return -1;
+	keep(p, out);
+	if (vips_copy(out, &out, "interpretation", out->Bands < 3 ? VIPS_INTERPRETATION_B_W : VIPS_INTERPRETATION_sRGB, NULL))
 		return -1;
 	*image = keep(p, out);
 	return 0;

@@ -8,11 +8,13 @@ package main
 import "C"
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"runtime"
+	"strings"
 	"unsafe"
 
 	"github.com/millrace/millrace/internal/raster/order"
@@ -93,13 +95,18 @@ func (libvips) render(o order.Order, data []byte) ([]picture, error) {
 	}
 	made := make([]C.engine_picture, len(outputs))
 	if C.engine_render(&in, unsafe.SliceData(outputs), C.int(len(outputs)), unsafe.SliceData(made)) != 0 {
-		return nil, errors.New(C.GoString(C.engine_error()))
+		return nil, failure()
 	}
 	pictures := make([]picture, len(made))
 	for i, m := range made {
 		pictures[i] = delivered(m, o.Outputs[i].Encoding)
 	}
 	return pictures, nil
+}
+
+// failure is why the last call did not succeed. Some loaders give no reason.
+func failure() error {
+	return errors.New("libvips: " + cmp.Or(strings.TrimSpace(C.GoString(C.engine_error())), "no reason given"))
 }
 
 func (libvips) encode(o order.Order, pixels []byte) (picture, error) {
@@ -120,7 +127,7 @@ func (libvips) encode(o order.Order, pixels []byte) (picture, error) {
 	how := w.encoding(o.Encoding)
 	var made C.engine_picture
 	if C.engine_encode(&in, &how, &made) != 0 {
-		return picture{}, errors.New(C.GoString(C.engine_error()))
+		return picture{}, failure()
 	}
 	return delivered(made, o.Encoding), nil
 }

@@ -25,6 +25,16 @@ func BenchmarkResize12MP(b *testing.B) {
 			}
 		}
 	})
+	b.Run("vips", func(b *testing.B) {
+		other := withVips(b)
+		b.SetBytes(int64(len(data)))
+		p := params(func(p *tasks.ResizeParams) { p.Width = 800 })
+		for b.Loop() {
+			if out, err := resize(b.Context(), other, data, p); err != nil || !native(out) {
+				b.Fatal(out.Engine, err)
+			}
+		}
+	})
 	b.Run("imaging", func(b *testing.B) {
 		b.SetBytes(int64(len(data)))
 		for b.Loop() {

@@ -114,17 +114,23 @@ func (j *job) nativeDenom() int {
 	}
 	denom := j.scaleDenom()
 	for _, o := range j.outputs {
-		s := o.geometry.source
-		for denom > 1 && !(aligned(s.x, s.w, j.header.width, denom) && aligned(s.y, s.h, j.header.height, denom)) {
+		g := o.geometry
+		for denom > 1 && !(aligned(g.source.x, g.source.w, j.header.width, g.scaledW, denom) && aligned(g.source.y, g.source.h, j.header.height, g.scaledH, denom)) {
 			denom /= 2
 		}
 	}
 	return denom
 }
 
-// aligned says whether a stretch of a side begins and ends between pixels of the shrunk side.
-func aligned(from, length, side, denom int) bool {
-	return from%denom == 0 && (length%denom == 0 || from+length == side)
+// maxDrift is by what part of a pixel a result's far edge may be off: the other decoder leaves out what is less than a whole shrunk pixel there.
+const maxDrift = 0.3
+
+// aligned says whether a stretch of a side begins and ends between pixels of the shrunk side, or ends so near to it that the result does not show.
+func aligned(from, length, side, scaled, denom int) bool {
+	if from%denom != 0 || length%denom == 0 {
+		return from%denom == 0
+	}
+	return from+length == side && float64(length%denom)*float64(scaled)/float64(length) <= maxDrift
 }
 
 // nativeMemory is what a helper takes for the job.

@@ -147,6 +147,7 @@ func (e *Engine) Do(ctx context.Context, input string, o order.Order, body io.Re
 		h.end()
 	}
 	if err == nil && a.Error != "" {
+		e.Log.Debug("the image helper leaves a picture", "why", a.Error)
 		return order.Answer{}, fmt.Errorf("%w: %s", ErrRefused, a.Error)
 	}
 	return a, err

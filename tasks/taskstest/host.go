@@ -4,6 +4,7 @@ package taskstest
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"strings"
@@ -34,7 +35,7 @@ func (h *Host) Call(inputs ...Input) *tasks.Call {
 	for i, in := range inputs {
 		id := fmt.Sprintf("file-%d", i)
 		h.inputs[id] = in.Data
-		files = append(files, millrace.File{ID: id, Name: in.Name, Size: int64(len(in.Data))})
+		files = append(files, millrace.File{ID: id, Name: in.Name, Size: int64(len(in.Data)), SHA256: fmt.Sprintf("%x", sha256.Sum256(in.Data))})
 	}
 	return tasks.NewCall(h, files)
 }
