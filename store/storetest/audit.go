@@ -16,7 +16,7 @@ import (
 
 // Violation is one broken promise.
 type Violation struct {
-	Invariant string // "I1" … "I12", see Audit
+	Invariant string // "I1" … "I13", see Audit
 	Job       string // id, or "" when it is not about one job
 	Detail    string
 }
@@ -55,6 +55,7 @@ type Blobs interface {
 //	I10 with Settled: everything is final
 //	I11 no tenant sees another's row
 //	I12 attempts spent are those that ended in the job's own error or timeout
+//	I13 a job that waits for an equal one has one that lives, as soon as what its end left to do is done
 //
 // That memory, disks and the queue stay bounded, which is I9 too, is measured where the processes are.
 type Audit struct {
