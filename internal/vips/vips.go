@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"path/filepath"
 	"runtime"
 	"sync"
 	"time"
@@ -128,6 +129,13 @@ func (e *Engine) Do(ctx context.Context, input string, o order.Order, body io.Re
 	}
 	if err := e.allowed(input); err != nil {
 		return order.Answer{}, err
+	}
+	if o.Path != "" { // helpers live in another directory
+		absolute, err := filepath.Abs(o.Path)
+		if err != nil {
+			return order.Answer{}, fmt.Errorf("%w: %w", ErrRefused, err)
+		}
+		o.Path = absolute
 	}
 	if err := e.enter(ctx); err != nil {
 		return order.Answer{}, err

@@ -66,6 +66,14 @@ func (i *input) ReadAt(p []byte, off int64) (int, error) {
 	return i.Reader.ReadAt(p, off)
 }
 
+// Name is the path of the input's file, where the store keeps files: engines in other processes read it there. Else it is "".
+func (i *input) Name() string {
+	if f, ok := i.Reader.(interface{ Name() string }); ok {
+		return f.Name()
+	}
+	return ""
+}
+
 // output is one output being written. Its bytes stay in a temporary place until the attempt has succeeded.
 type output struct {
 	ctx    context.Context
