@@ -46,8 +46,8 @@ WITH RECURSIVE q (queue) AS (
 	SELECT (SELECT j.queue FROM jobs j WHERE j.waits_for IS NOT NULL AND j.queue > q.queue ORDER BY j.queue LIMIT 1) FROM q WHERE q.queue IS NOT NULL
 )
 SELECT q.queue, w.n FROM q, LATERAL (
-	SELECT count(*) AS n FROM (SELECT 1 FROM jobs j WHERE j.waits_for IS NOT NULL AND j.queue = q.queue LIMIT $1) a) w
-WHERE q.queue IS NOT NULL`
+	SELECT count(*) AS n FROM (SELECT 1 FROM jobs j WHERE j.waits_for IS NOT NULL AND j.queue = q.queue AND j.state = 'waiting' LIMIT $1) a) w
+WHERE q.queue IS NOT NULL AND w.n > 0`
 
 // Depths counts the jobs of each queue that has any, up to the limit.
 func (l *Ledger) Depths(ctx context.Context, limit int) ([]store.Depth, error) {

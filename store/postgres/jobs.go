@@ -64,6 +64,7 @@ WITH w AS (
 		state = 'queued', run = run + 1, word = NULL,
 		attempts = CASE WHEN word IS NULL THEN attempts ELSE ` + appendAttempt + `, 'ended_at', finished_at, 'outcome', word, 'spent', true,
 			'kind', state, 'error', error::jsonb) END, attempt = 0, crashes = 0, fence = fence + 1, sent_gen = 0, run_at = now(), due_at = now(),
+		waits_for = NULL,
 		queue = coalesce(home, queue), home = NULL, deadline = CASE WHEN deadline > now() THEN deadline END,
 		progress = NULL, result = NULL, outputs = NULL, error = NULL,
 		started_at = NULL, finished_at = NULL, expires_at = NULL, cancel_at = NULL

@@ -33,7 +33,8 @@ const (
 		SELECT min(queue) FROM jobs INDEXED BY jobs_waiting_queue WHERE waits_for IS NOT NULL
 		UNION ALL
 		SELECT (SELECT min(queue) FROM jobs INDEXED BY jobs_waiting_queue WHERE waits_for IS NOT NULL AND queue > q.name) FROM q WHERE q.name IS NOT NULL
-	) SELECT q.name, (SELECT count(*) FROM (SELECT 1 FROM jobs INDEXED BY jobs_waiting_queue WHERE waits_for IS NOT NULL AND queue = q.name LIMIT ?))
+	) SELECT q.name, (SELECT count(*) FROM (SELECT 1 FROM jobs INDEXED BY jobs_waiting_queue WHERE waits_for IS NOT NULL AND queue = q.name
+		AND state = 'waiting' LIMIT ?))
 	FROM q WHERE q.name IS NOT NULL`
 )
 
@@ -92,7 +93,7 @@ func (l *Ledger) count(ctx context.Context, depths []store.Depth, note func(*sto
 	err := each(func(row scanner) error {
 		var queue string
 		var n int
-		if err := row.Scan(&queue, &n); err != nil {
+		if err := row.Scan(&queue, &n); err != nil || n == 0 {
 			return err
 		}
 		for i := range depths {

@@ -54,7 +54,7 @@ func (t *tx) cancelIdle(id string) error {
 }
 
 const retrySQL = `UPDATE jobs SET state = 'queued', run = run + 1, attempt = 0, crashes = 0, fence = fence + 1,
-	due_at = ?2, run_at = ?2, sent_gen = 0, queue = coalesce(home, queue), home = NULL, deadline = iif(deadline <= ?2, NULL, deadline),
+	due_at = ?2, run_at = ?2, sent_gen = 0, waits_for = NULL, queue = coalesce(home, queue), home = NULL, deadline = iif(deadline <= ?2, NULL, deadline),
 	error = NULL, result = NULL, outputs = NULL, progress = NULL,
 	started_at = NULL, finished_at = NULL, expires_at = NULL, cancel_at = NULL
 	WHERE id = ?1 AND state IN ('failed', 'canceled')`
