@@ -122,12 +122,13 @@ func (t *together) equals() []equalRow {
 	for _, r := range t.goes {
 		goes[r] = r.coalesce
 	}
-	at := map[keyName]int{}
+	at, seen := map[keyName]int{}, map[pgtype.UUID]bool{}
 	var all []equalRow
 	for _, r := range t.rows { // the caller's order decides who leads
-		if !goes[r] {
+		if !goes[r] || seen[r.id] {
 			continue
 		}
+		seen[r.id] = true
 		name := keyName{clean(r.job.CacheKey), r.job.Tenant}
 		i, ok := at[name]
 		if !ok {
@@ -135,9 +136,7 @@ func (t *together) equals() []equalRow {
 			at[name] = i
 			all = append(all, equalRow{keyName: name})
 		}
-		if !slices.ContainsFunc(all[i].rows, func(other *insertRow) bool { return other.id == r.id }) {
-			all[i].rows = append(all[i].rows, r)
-		}
+		all[i].rows = append(all[i].rows, r)
 	}
 	slices.SortFunc(all, func(a, b equalRow) int { return a.compare(b.keyName) })
 	return all
