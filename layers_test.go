@@ -92,6 +92,8 @@ var owners = []owner{
 	{"github.com/spf13/cobra", "cmd/internal/boot cmd/millrace", "only commands have flags"},
 	{"github.com/disintegration/imaging", "internal/raster", "image engines hide behind the handlers' interface"},
 	{"github.com/gen2brain/jpegn", "internal/raster", "image engines hide behind the handlers' interface"},
+	{"github.com/gen2brain/webp", "internal/raster", "image engines hide behind the handlers' interface"},
+	{"github.com/gen2brain/avif", "internal/raster", "image engines hide behind the handlers' interface"},
 	{"github.com/muesli/smartcrop", "internal/raster", "image engines hide behind the handlers' interface"},
 	{"github.com/chromedp/chromedp", "", "only tests drive a browser"},
 	{"github.com/Shopify/toxiproxy/v2", "", "only tests cut connections"},

@@ -23,9 +23,6 @@ func laterContract(t *testing.T, s *target) {
 	} {
 		s.notAvailable(t, body, pointer)
 	}
-	for _, format := range []string{"webp", "avif", "tiff"} {
-		s.notAvailable(t, `{"type":"image.resize",`+file+`,"params":{"format":"`+format+`"}}`, "/params/format")
-	}
 	for _, task := range []string{"file.archive", "compute.query", "compute.wasm"} {
 		s.notAvailable(t, `{"type":"`+task+`",`+file+`}`, "/type")
 	}

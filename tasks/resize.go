@@ -114,17 +114,10 @@ func (p *ResizeParams) check(at string) error {
 	if _, ok := ParseColor(p.Background); !ok {
 		return millrace.InvalidField(at+"/background", "must be a colour: #rgb, #rrggbb, #rrggbbaa or transparent, not %q", p.Background)
 	}
-	switch p.Format {
-	case WebP, AVIF, TIFF:
-		return notAvailable(at+"/format", "%s output is not available in this release; use jpeg, png or gif", p.Format)
-	}
 	for _, later := range []struct {
 		field string
 		given bool
 	}{
-		{"frame", p.Frame > 0},
-		{"pages", p.Pages > 1},
-		{"lossless", p.Lossless},
 		{"progressive", p.Progressive},
 		{"subsampling", p.Subsampling != "auto"},
 	} {
@@ -187,8 +180,8 @@ func Resize() Declaration[ResizeParams] {
 	return Declaration[ResizeParams]{
 		Name:  "image.resize",
 		Title: "Resize a picture",
-		Description: "Shrinks, crops, turns and converts a JPEG, PNG, GIF or WebP picture into a JPEG, PNG or GIF. " +
-			"Of an animation the first frame is taken, and `source.frames` says how many there were.",
+		Description: "Shrinks, crops, turns and converts a JPEG, PNG, WebP, GIF, AVIF or TIFF picture into any of these. " +
+			"An animated GIF or WebP stays animated where the output is one of the two; else its first frame is taken, and `source.frames` says how many there were.",
 		Version:  "1",
 		Pool:     millrace.CPU,
 		Pure:     true,

@@ -14,11 +14,14 @@ import (
 	"golang.org/x/image/webp"
 )
 
-// decode decodes the picture that h describes. A panic in a decoder is the picture's fault, not the process's.
-func decode(src *source, h header, fast bool, denom int) (d decoded, err error) {
+// decode decodes the picture that h describes, or its first frame or page. A panic in a decoder is the picture's fault, not the process's.
+func (c *codecs) decode(src *source, h header, fast bool, denom int) (d decoded, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			d, err = decoded{}, corrupt(h.format, fmt.Errorf("decoder panicked: %v", r))
+			err = fmt.Errorf("decoder panicked: %v", r)
+		}
+		if err != nil {
+			d, err = decoded{}, classified(h.format, err)
 		}
 	}()
 	if _, err := src.Seek(0, io.SeekStart); err != nil {
@@ -32,26 +35,54 @@ func decode(src *source, h header, fast bool, denom int) (d decoded, err error) 
 	case PNG:
 		d.image, err = png.Decode(r)
 	case GIF:
-		d.image, err = gif.Decode(r)
+		return decodeGIF(r, h)
 	case WebP:
+		if h.frames > 0 {
+			return firstOf(src, h)
+		}
 		d.image, err = webp.Decode(r)
 		_, d.narrow = d.image.(*image.YCbCr)
+	case AVIF:
+		d.image, err = c.decodeAVIF(src.ctx, r, h, src.length)
+	case TIFF:
+		d.image, err = decodeTIFF(src, h.pages[0])
 	}
 	if err != nil {
-		return decoded{}, corrupt(h.format, err)
+		return decoded{}, err
 	}
-	bounds := d.image.Bounds()
-	if h.format == GIF {
-		d.offset = bounds.Min
-		if !bounds.In(image.Rect(0, 0, h.width, h.height)) {
-			return decoded{}, corrupt(h.format, errors.New("its frame lies beside the canvas"))
-		}
-		return d, nil
-	}
-	if want := image.Rect(0, 0, ceilDiv(h.width, denom), ceilDiv(h.height, denom)); bounds != want {
-		return decoded{}, corrupt(h.format, fmt.Errorf("decoded to %v, its header says %v", bounds, want))
+	if bounds, want := d.image.Bounds(), image.Rect(0, 0, ceilDiv(h.width, denom), ceilDiv(h.height, denom)); bounds != want {
+		return decoded{}, fmt.Errorf("decoded to %v, its header says %v", bounds, want)
 	}
 	return d, nil
+}
+
+// decodePage decodes a page of a TIFF.
+func (c *codecs) decodePage(src *source, p tiffPage) (decoded, error) {
+	h := p.header
+	h.pages = []tiffPage{p}
+	return c.decode(src, h, false, 1)
+}
+
+// firstOf is the first frame of a film.
+func firstOf(src *source, h header) (decoded, error) {
+	r, err := newReel(src, h)
+	if err != nil {
+		return decoded{}, err
+	}
+	m, _, err := r.next()
+	return decoded{image: m, denom: 1}, cut(err)
+}
+
+// decodeGIF decodes the first frame and leaves it in its palette, at its place on the canvas.
+func decodeGIF(r io.Reader, h header) (decoded, error) {
+	m, err := gif.Decode(r)
+	if err != nil {
+		return decoded{}, err
+	}
+	if !m.Bounds().In(image.Rect(0, 0, h.width, h.height)) {
+		return decoded{}, errors.New("its frame lies beside the canvas")
+	}
+	return decoded{image: m, denom: 1, offset: m.Bounds().Min}, nil
 }
 
 func decodeJPEG(src io.Reader, h header, fast bool, denom int) (image.Image, error) {

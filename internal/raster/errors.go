@@ -1,6 +1,8 @@
 package raster
 
 import (
+	"errors"
+
 	"github.com/millrace/millrace"
 )
 
@@ -9,6 +11,14 @@ func corrupt(f Format, reason error) error {
 	err := millrace.BadInput(millrace.CodeCorrupt, "the %s is damaged or cut short; send it again or save it anew", f.label())
 	err.Err = reason
 	return err
+}
+
+// classified leaves an error that says what it is and makes every other one of a decoder the picture's own.
+func classified(f Format, err error) error {
+	if _, ok := errors.AsType[*millrace.Error](err); ok {
+		return err
+	}
+	return corrupt(f, err)
 }
 
 // unsupported is the error of a picture that this engine does not read.

@@ -74,6 +74,38 @@ func (d directory) find(tag uint16) (int, bool) {
 	return 0, false
 }
 
+// isText says that a tag is one of the words about a picture that outlive its container: description, maker, model, software, date, artist and
+// copyright.
+func isText(tag uint16) bool {
+	switch tag {
+	case 0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298:
+		return true
+	}
+	return false
+}
+
+// textsOf are the words of an EXIF block's first directory, for a TIFF's own.
+func textsOf(exif []byte) []tiffEntry {
+	d, ok := firstDirectory(exif)
+	if !ok {
+		return nil
+	}
+	var out []tiffEntry
+	for i := range d.count {
+		at := d.first + 12*i
+		tag, kind := d.order.Uint16(exif[at:]), d.order.Uint16(exif[at+2:])
+		n, from := int64(d.order.Uint32(exif[at+4:])), int64(at+8)
+		if n > 4 {
+			from = int64(d.order.Uint32(exif[at+8:]))
+		}
+		if !isText(tag) || kind != typeASCII || from+n > int64(len(exif)) || len(out) > 0 && tag <= out[len(out)-1].tag {
+			continue
+		}
+		out = append(out, tiffEntry{tag, typeASCII, int(n), exif[from : from+n]})
+	}
+	return out
+}
+
 // next is the offset of the four bytes that lead to the directory after this one.
 func (d directory) next() (int, bool) {
 	at := d.first + 12*d.count

@@ -20,7 +20,7 @@ func TestOtherEncoders(t *testing.T) {
 		file      string
 		tolerance int
 	}{{"cmyk.jpg", 12}, {"lossy.webp", 12}, {"lossless.webp", 2}} {
-		m, out := mustResize(t, readFile(t, "testdata/"+tt.file), params(func(p *tasks.ResizeParams) { p.Width, p.Quality = 24, 95 }))
+		m, out := mustResize(t, readFile(t, "testdata/"+tt.file), params(func(p *tasks.ResizeParams) { p.Width, p.Quality, p.Format = 24, 95, tasks.JPEG }))
 		if out.Width != 24 || out.Height != 16 || out.Format != "jpeg" || out.extension != "jpg" {
 			t.Errorf("%s: %+v, .%s", tt.file, out.ResizeResult, out.extension)
 		}
@@ -55,14 +55,17 @@ func TestExtendedJPEG(t *testing.T) {
 	wantCorners(t, m, [4]color.NRGBA{red, green, blue, yellow}, 8)
 }
 
-func TestWebPWithTransparencyBecomesPNG(t *testing.T) {
+func TestWebPStaysWebP(t *testing.T) {
 	t.Parallel()
-	m, out := mustResize(t, readFile(t, "testdata/lossy-alpha.webp"), params(nil))
-	if out.Format != "png" || out.extension != "png" {
-		t.Errorf("format %s, want png", out.Format)
-	}
-	if !near(m, 0.5, 0, color.NRGBA{0xC0, 0x30, 0x20, 255}, 20) || m.(*image.NRGBA).NRGBAAt(24, 31).A > 20 {
-		t.Errorf("%v above, %v below", m.At(24, 0), m.At(24, 31))
+	for _, lossless := range []bool{false, true} {
+		m, out := mustResize(t, readFile(t, "testdata/lossy-alpha.webp"), params(func(p *tasks.ResizeParams) { p.Lossless = lossless }))
+		if out.Format != "webp" || out.extension != "webp" || !out.HasAlpha || (out.Quality == 0) != lossless {
+			t.Errorf("%+v, .%s", out.ResizeResult, out.extension)
+		}
+		_, _, _, a := m.At(24, 31).RGBA()
+		if !near(m, 0.5, 0, color.NRGBA{0xC0, 0x30, 0x20, 255}, 24) || a>>8 > 20 {
+			t.Errorf("lossless %v: %v above, %v below", lossless, m.At(24, 0), m.At(24, 31))
+		}
 	}
 }
 

@@ -1,12 +1,9 @@
 package raster_test
 
 import (
-	"bytes"
 	"image"
 	"image/color"
 	"image/gif"
-	"image/jpeg"
-	"image/png"
 	"os"
 	"path/filepath"
 	"testing"
@@ -38,7 +35,7 @@ func FuzzResize(f *testing.F) {
 	}
 	limits := raster.DefaultLimits()
 	limits.Pixels, limits.OutPixels, limits.FileBytes = 1<<16, 1<<16, 1<<16
-	e := raster.NewLimited(limits)
+	e := engine().Limited(limits)
 	f.Fuzz(func(t *testing.T, data []byte, options uint32) {
 		host := &taskstest.Host{Budget: 64 << 20}
 		out, err := resizeOn(t.Context(), host, e, data, options64(options))
@@ -51,12 +48,7 @@ func FuzzResize(f *testing.F) {
 			}
 			return
 		}
-		decoders := map[string]func() (image.Image, error){
-			"jpeg": func() (image.Image, error) { return jpeg.Decode(bytes.NewReader(out.data)) },
-			"png":  func() (image.Image, error) { return png.Decode(bytes.NewReader(out.data)) },
-			"gif":  func() (image.Image, error) { return gif.Decode(bytes.NewReader(out.data)) },
-		}
-		m, err := decoders[out.Format]()
+		m, err := decodeWith(out.Format, out.data)
 		if err != nil || m.Bounds().Size() != image.Pt(out.Width, out.Height) {
 			t.Errorf("the output: %v, %+v", err, out.ResizeResult)
 		}
@@ -71,7 +63,7 @@ func options64(bits uint32) tasks.ResizeParams {
 		return int(v)
 	}
 	return params(func(p *tasks.ResizeParams) {
-		p.Format = []string{"", tasks.JPEG, tasks.PNG, tasks.GIF}[take(4)]
+		p.Format = []string{"", tasks.JPEG, tasks.PNG, tasks.GIF, tasks.WebP, tasks.TIFF}[take(6)]
 		p.Fit = []string{tasks.Inside, tasks.Outside, tasks.Cover, tasks.Contain, tasks.Fill}[take(5)]
 		p.Width, p.Height = []int{0, 1, 7, 64}[take(4)], []int{0, 1, 9, 50}[take(4)]
 		p.Enlarge, p.Strip, p.AutoOrient, p.Grayscale = take(2) == 0, take(2) == 0, take(2) == 0, take(3) == 0

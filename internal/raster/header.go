@@ -11,16 +11,24 @@ import (
 // header is what a picture says of itself before anything is decoded.
 type header struct {
 	format        Format
-	width, height int // as stored
-	frames        int // of an animation; 0 or 1: a still
-	bytesPerPixel int // of the decoded picture, in memory; other formats than JPEG
+	length        int64 // of the file
+	width, height int   // as stored
+	frames        int   // of an animation; 0 or 1: a still
+	bytesPerPixel int   // of the decoded picture, in memory; other formats than JPEG
 	grey          bool
 	facts         facts
+	plays         int // how often an animation is shown; 0: for ever
 	exif          []byte
 	icc           []byte
 
 	// JPEG only.
 	jpeg jpegFrame
+
+	// AVIF only: how the container wants the decoded picture turned. Width and height are those after it.
+	avif turn
+
+	// TIFF only.
+	pages []tiffPage
 }
 
 func (h header) pixels() int64 { return int64(h.width) * int64(h.height) }
@@ -52,8 +60,12 @@ func readHeader(r io.ReadSeeker, size int64, limits Limits) (header, error) {
 		h, err = readGIFHeader(r, limits)
 	case WebP:
 		h, err = readWebPHeader(r, limits)
+	case AVIF:
+		h, err = readAVIFHeader(r, limits)
+	case TIFF:
+		h, err = readTIFFHeader(r, limits)
 	}
-	h.format = format
+	h.format, h.length = format, size
 	if err != nil {
 		if e, ok := errors.AsType[*millrace.Error](err); ok {
 			return h, e

@@ -22,11 +22,12 @@ type job struct {
 	denom   int
 	fast    bool   // JPEG by the scaling decoder
 	engine  string // that did it, where it was not this one alone
+	codecs  *codecs
 }
 
 // newJob decides everything that the header allows to decide, so that what it costs is known before it is spent.
 func (e *Engine) newJob(h header, p tasks.ResizeParams) (*job, error) {
-	j := &job{header: h, params: p, denom: 1}
+	j := &job{header: h, params: p, denom: 1, codecs: e.codecs}
 	if len(p.Variants) == 0 {
 		o, err := e.newOutput(h, p)
 		if err != nil {
@@ -68,7 +69,7 @@ func (j *job) decode(ctx context.Context, src *source, call *tasks.Call) (decode
 	src.progress = func(part float64) {
 		call.Progress(readPercent+int64((decodePercent-readPercent)*part), 100, "percent", "decoding")
 	}
-	d, err := decode(src, j.header, j.fast, j.denom)
+	d, err := j.codecs.decode(src, j.header, j.fast, j.denom)
 	if err != nil {
 		return decoded{}, err
 	}
@@ -80,24 +81,32 @@ func (j *job) finish(ctx context.Context, d decoded, call *tasks.Call, create Cr
 	if err := j.focus(ctx, d); err != nil {
 		return tasks.ResizeResult{}, err
 	}
-	result := tasks.ResizeResult{Engine: cmp.Or(j.engine, Name), Source: j.source()}
+	rendered := make([]tasks.Rendered, len(j.outputs))
 	for i, o := range j.outputs {
 		o.progress = func(part float64, doing string) {
 			done := (float64(i) + part) / float64(len(j.outputs))
 			call.Progress(decodePercent+int64((99-decodePercent)*done), 100, "percent", doing)
 		}
-		rendered, err := o.make(ctx, d, create)
-		if err != nil {
+		var err error
+		if rendered[i], err = o.make(ctx, d, create); err != nil {
 			return tasks.ResizeResult{}, inVariant(o.name, err)
 		}
+	}
+	return j.describe(rendered, call), nil
+}
+
+// describe is the result of a job whose outputs are all made.
+func (j *job) describe(rendered []tasks.Rendered, call *tasks.Call) tasks.ResizeResult {
+	result := tasks.ResizeResult{Engine: cmp.Or(j.engine, Name), Source: j.source()}
+	for i, o := range j.outputs {
 		if o.name == "" {
-			result.Rendered = &rendered
+			result.Rendered = &rendered[i]
 			continue
 		}
-		result.Variants = append(result.Variants, tasks.RenderedVariant{Name: o.name, Rendered: rendered})
+		result.Variants = append(result.Variants, tasks.RenderedVariant{Name: o.name, Rendered: rendered[i]})
 	}
 	call.Progress(100, 100, "percent", "done")
-	return result, nil
+	return result
 }
 
 // source describes the picture that came in.
@@ -107,7 +116,7 @@ func (j *job) source() tasks.Source {
 	if j.params.AutoOrient {
 		s.Width, s.Height = exifOrientation(h.exif).turn().size(h.width, h.height)
 	}
-	if h.frames > 1 {
+	if h.frames > 1 && h.format != TIFF { // a TIFF's pages are no film
 		s.Frames = h.frames
 	}
 	return s

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/millrace/millrace"
+	"github.com/millrace/millrace/tasks"
 )
 
 // Limits bound what a picture may cost. They are checked on its header before anything is decoded, and on the result before it is made.
@@ -16,13 +17,14 @@ type Limits struct {
 	FramePixels   int64 // frames × canvas of an animation
 	MetadataBytes int   // an ICC profile or EXIF block beyond it is ignored
 	Scans         int   // of a progressive JPEG
+	AVIFPixels    int64 // of an AVIF that is made: its encoder is slow, and takes 48 bytes for each
 }
 
 // DefaultLimits are meant for pictures from strangers.
 func DefaultLimits() Limits {
 	return Limits{
 		FileBytes: 100 << 20, Pixels: 100e6, OutSide: 16384, OutPixels: 50e6,
-		Frames: 500, FramePixels: 250e6, MetadataBytes: 4 << 20, Scans: 100,
+		Frames: 500, FramePixels: 250e6, MetadataBytes: 4 << 20, Scans: 100, AVIFPixels: 16e6,
 	}
 }
 
@@ -54,16 +56,31 @@ func (l Limits) checkHeader(h header) error {
 	return nil
 }
 
-// checkAnimation checks a GIF whose output is to be one too: it is bounded as a whole, also while only its first frame is used.
-func (l Limits) checkAnimation(h header) error {
-	if h.frames > l.Frames {
-		return millrace.BadInput(millrace.CodeTooManyFrames,
-			"the animation has %d frames; at most %d are taken. Ask for format png or jpeg to get its first frame", h.frames, l.Frames)
+// checkAnimation checks a film of which so many frames have to be composed.
+func (l Limits) checkAnimation(h header, frames int) error {
+	const remedy = "Ask for fewer pages, or pages 1 to get a still picture"
+	if frames > l.Frames {
+		return millrace.BadInput(millrace.CodeTooManyFrames, "that takes %d frames of the animation; at most %d are taken. %s", frames, l.Frames, remedy)
 	}
-	if total := int64(h.frames) * h.pixels(); h.frames > 1 && total > l.FramePixels {
-		return millrace.BadInput(millrace.CodeTooLarge,
-			"the animation's %d frames have %s together; at most %s are taken. Ask for format png or jpeg to get its first frame",
-			h.frames, megapixels(total), megapixels(l.FramePixels))
+	if total := int64(frames) * h.pixels(); total > l.FramePixels {
+		return millrace.BadInput(millrace.CodeTooLarge, "the animation's %d frames have %s together; at most %s are taken. %s",
+			frames, megapixels(total), megapixels(l.FramePixels), remedy)
+	}
+	return nil
+}
+
+// checkFormat checks the output against what its format can hold, and its encoder bear.
+func (l Limits) checkFormat(format string, g geometry, frames int) error {
+	px, side := int64(g.canvasW)*int64(g.canvasH), max(g.canvasW, g.canvasH)
+	switch {
+	case format == tasks.WebP && side > maxWebPSide:
+		return millrace.BadInput(millrace.CodeTooLarge, "the output would have %d × %d pixels; a side of a WebP has at most %d", g.canvasW, g.canvasH, maxWebPSide)
+	case format == tasks.AVIF && px > l.AVIFPixels:
+		return millrace.BadInput(millrace.CodeTooLarge, "the output would have %d × %d pixels, that is %s; an AVIF is made with at most %s. Ask for a smaller size or another format",
+			g.canvasW, g.canvasH, megapixels(px), megapixels(l.AVIFPixels))
+	case frames > 1 && int64(frames)*px > l.FramePixels:
+		return millrace.BadInput(millrace.CodeTooLarge, "the output's %d frames would have %s together; at most %s are made. Ask for a smaller size or fewer pages",
+			frames, megapixels(int64(frames)*px), megapixels(l.FramePixels))
 	}
 	return nil
 }

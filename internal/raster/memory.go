@@ -26,7 +26,16 @@ func (j *job) memory() int64 {
 // decoding is what the decoder takes.
 func (j *job) decoding() int64 {
 	h := j.header
-	if h.format != JPEG {
+	switch {
+	case h.format == TIFF:
+		return j.pageMemory()
+	case j.film():
+		return filmMemory(h)
+	case h.format == WebP && h.frames > 0: // its first frame, composed
+		return filmMemory(h)
+	case h.format == AVIF:
+		return avifInMemory(h) + h.pixels()*int64(h.bytesPerPixel)
+	case h.format != JPEG:
 		return h.pixels() * int64(h.bytesPerPixel)
 	}
 	samples := h.jpeg.blocks(h.width, h.height) * 64
@@ -123,7 +132,24 @@ func (o *output) encoding(canvas int64) int64 {
 		}
 		return 5 * canvas / 2
 	case tasks.GIF:
+		if o.clip.moves() {
+			return gifFilmPixel * canvas
+		}
 		return canvas
+	case tasks.WebP:
+		n := webpMemory(canvas, o.params.Lossless, o.transparent())
+		if o.clip.moves() {
+			n += o.webpFilmMemory(canvas)
+		}
+		return n
+	case tasks.AVIF:
+		n := avifMemory(canvas)
+		if o.transparent() {
+			n += 4 * canvas // with the colours × alpha
+		}
+		return n
+	case tasks.TIFF:
+		return 4 * canvas
 	}
 	return 0
 }

@@ -40,10 +40,14 @@ func (e *Engine) Describe(native order.Hello) tasks.Engine {
 func nativeName(h order.Hello) string { return h.Name + "/" + h.Version + "+" + Name }
 
 // Reads lists the formats of inputs.
-func Reads() []string { return []string{tasks.JPEG, tasks.PNG, tasks.GIF, tasks.WebP} }
+func Reads() []string {
+	return []string{tasks.JPEG, tasks.PNG, tasks.GIF, tasks.WebP, tasks.AVIF, tasks.TIFF}
+}
 
 // Writes lists the formats of outputs.
-func Writes() []string { return []string{tasks.JPEG, tasks.PNG, tasks.GIF} }
+func Writes() []string {
+	return []string{tasks.JPEG, tasks.PNG, tasks.WebP, tasks.GIF, tasks.AVIF, tasks.TIFF}
+}
 
 // What a helper takes besides the picture, and how long it may compute for one.
 const (

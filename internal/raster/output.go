@@ -1,6 +1,7 @@
 package raster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,10 +19,13 @@ type output struct {
 	header   header // of the picture that came in
 	params   tasks.ResizeParams
 	geometry geometry
-	format   string // "" until it is known whether a WebP has transparency
+	format   string
 	colors   *colors
 	keepICC  bool
-	mark     *image.NRGBA   // the watermark in its size
+	mark     *image.NRGBA // the watermark in its size
+	codecs   *codecs
+	clip     clip           // of the frames that it takes
+	screen   *screen        // of a film that has begun
 	made     *order.Picture // by the native engine, and if so only to be finished here
 	progress func(part float64, doing string)
 }
@@ -35,27 +39,29 @@ func defaultQuality(format string) int {
 }
 
 func (e *Engine) newOutput(h header, p tasks.ResizeParams) (*output, error) {
-	o := &output{header: h, params: p, format: p.Format}
-	if o.format == "" && h.format != WebP {
-		o.format = string(h.format)
-	}
+	o := &output{header: h, params: p, format: cmp.Or(p.Format, string(h.format)), codecs: e.codecs}
 	if p.Quality == 0 {
 		o.params.Quality = defaultQuality(o.format)
 	}
-	if o.format == tasks.GIF && h.format == GIF {
-		if err := e.limits.checkAnimation(h); err != nil {
-			return nil, err
-		}
+	var err error
+	if o.clip, err = e.limits.planClip(h, o.format, p); err != nil {
+		return nil, err
+	}
+	if h.format == TIFF {
+		h = h.pages[o.clip.first].header
+		o.header = h
 	}
 	orientation := Orientation(1)
 	if p.AutoOrient {
 		orientation = exifOrientation(h.exif)
 	}
-	var err error
 	if o.geometry, err = plan(h.width, h.height, upright(orientation, p.Rotate, p.Flip, p.Flop), p); err != nil {
 		return nil, err
 	}
 	if err := e.limits.checkOutput(h, o.geometry); err != nil {
+		return nil, err
+	}
+	if err := e.limits.checkFormat(o.format, o.geometry, o.clip.count); err != nil {
 		return nil, err
 	}
 	o.planColors()
@@ -64,13 +70,13 @@ func (e *Engine) newOutput(h header, p tasks.ResizeParams) (*output, error) {
 
 // planColors decides whether the input's profile is kept or its colours are converted.
 func (o *output) planColors() {
-	h, carries := o.header, o.format == tasks.JPEG || o.format == tasks.PNG
+	h, carries := o.header, carriesICC(o.format)
 	// A profile may only stand in a picture of its own kind.
 	switch profileSpace(h.icc) {
 	case "RGB ":
 		o.keepICC = carries && !h.grey && !o.params.Grayscale
 	case "GRAY":
-		o.keepICC = carries && h.grey && !o.framed() && !o.geometry.tilt.on()
+		o.keepICC = carries && o.format != tasks.WebP && h.grey && !o.framed() && !o.geometry.tilt.on()
 	}
 	o.keepICC = o.keepICC && !o.params.Strip
 	if !o.keepICC {
@@ -87,7 +93,6 @@ func (o *output) make(ctx context.Context, d decoded, create Create) (tasks.Rend
 	if err != nil {
 		return tasks.Rendered{}, err
 	}
-	o.settle(m)
 	hashes, err := placeholders(ctx, m, o.params.Placeholders)
 	if err != nil {
 		return tasks.Rendered{}, err
@@ -152,20 +157,9 @@ func (o *output) framed() bool {
 	return w != o.geometry.canvasW || h != o.geometry.canvasH
 }
 
-// settle chooses the format where that was left to the pixels.
-func (o *output) settle(m image.Image) {
-	if o.format != "" {
-		return
-	}
-	o.format = tasks.JPEG
-	if !opaque(m) {
-		o.format = tasks.PNG
-	}
-}
-
 // write encodes the picture into a new output and describes it.
 func (o *output) write(ctx context.Context, m image.Image, create Create) (tasks.Rendered, error) {
-	n, quality, err := o.store(ctx, create, func(w io.Writer, quality int) error { return o.encodeAt(w, m, quality) })
+	n, quality, err := o.store(ctx, create, func(w io.Writer, quality int) error { return o.encodeAt(ctx, w, m, quality) })
 	if err != nil {
 		return tasks.Rendered{}, err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"image"
 	"image/color"
@@ -14,15 +15,22 @@ import (
 	"io"
 	"math"
 	"os"
+	"sync"
 	"testing"
 
+	"github.com/gen2brain/avif"
 	"github.com/gen2brain/jpegn"
+	"github.com/gen2brain/webp"
+	"golang.org/x/image/tiff"
 
 	"github.com/millrace/millrace"
 	"github.com/millrace/millrace/internal/raster"
 	"github.com/millrace/millrace/tasks"
 	"github.com/millrace/millrace/tasks/taskstest"
 )
+
+// engine is one for all tests, because the codecs of WebP and AVIF are translated once for each.
+var engine = sync.OnceValue(raster.New)
 
 // params are the defaults of image.resize, changed.
 func params(change func(*tasks.ResizeParams)) tasks.ResizeParams {
@@ -59,7 +67,7 @@ func resizeOn(ctx context.Context, host *taskstest.Host, e *raster.Engine, data 
 // mustResize resizes and decodes the output with the standard decoders, which know nothing of ours.
 func mustResize(t testing.TB, data []byte, p tasks.ResizeParams) (image.Image, output) {
 	t.Helper()
-	out, err := resize(t.Context(), raster.New(), data, p)
+	out, err := resize(t.Context(), engine(), data, p)
 	if err != nil {
 		t.Fatalf("Resize: %v", err)
 	}
@@ -71,18 +79,7 @@ func decodeOutput(t testing.TB, out output) image.Image {
 	if now, _ := out.host.Reserved(); now != 0 {
 		t.Errorf("left %d bytes reserved", now)
 	}
-	var m image.Image
-	var err error
-	switch out.Format {
-	case "jpeg":
-		m, err = jpeg.Decode(bytes.NewReader(out.data))
-	case "png":
-		m, err = png.Decode(bytes.NewReader(out.data))
-	case "gif":
-		m, err = gif.Decode(bytes.NewReader(out.data))
-	default:
-		t.Fatalf("format %q", out.Format)
-	}
+	m, err := decodeWith(out.Format, out.data)
 	if err != nil {
 		t.Fatalf("decode the %s: %v", out.Format, err)
 	}
@@ -90,6 +87,30 @@ func decodeOutput(t testing.TB, out output) image.Image {
 		t.Errorf("result says %d × %d, the picture is %v", out.Width, out.Height, got)
 	}
 	return m
+}
+
+// decodeWith decodes a picture, or the first frame of a film, by other people's decoders.
+func decodeWith(format string, data []byte) (image.Image, error) {
+	r := bytes.NewReader(data)
+	switch format {
+	case "jpeg":
+		return jpeg.Decode(r)
+	case "png":
+		return png.Decode(r)
+	case "gif":
+		return gif.Decode(r)
+	case "webp":
+		film, err := webp.DecodeAll(r)
+		if err != nil || len(film.Image) == 0 {
+			return nil, fmt.Errorf("%v, no frames", err)
+		}
+		return film.Image[0], nil
+	case "avif":
+		return avif.Decode(r)
+	case "tiff":
+		return tiff.Decode(r)
+	}
+	return nil, fmt.Errorf("format %q", format)
 }
 
 func codeOf(err error) millrace.Code {

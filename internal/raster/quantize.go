@@ -13,8 +13,11 @@ import (
 const maxColors = 256
 
 // quantize makes the palette picture of m. Pixels that are more transparent than not become wholly so.
-func quantize(m *image.NRGBA) *image.Paletted {
-	if out, ok := exactColors(m); ok {
+func quantize(m *image.NRGBA) *image.Paletted { return quantizeTo(m, maxColors) }
+
+// quantizeTo makes a palette picture of at most n colours.
+func quantizeTo(m *image.NRGBA, n int) *image.Paletted {
+	if out, ok := exactColors(m, n); ok {
 		return out
 	}
 	var bins [1 << 15]bin
@@ -37,7 +40,7 @@ func quantize(m *image.NRGBA) *image.Paletted {
 	if clear {
 		palette = append(palette, color.NRGBA{})
 	}
-	for _, group := range medianCut(used, maxColors-len(palette)) {
+	for _, group := range medianCut(used, n-len(palette)) {
 		for _, b := range group {
 			b.index = byte(len(palette))
 		}
@@ -53,12 +56,18 @@ func quantize(m *image.NRGBA) *image.Paletted {
 }
 
 // exactColors works where there are few enough.
-func exactColors(m *image.NRGBA) (*image.Paletted, bool) {
+func exactColors(m *image.NRGBA, n int) (*image.Paletted, bool) {
 	index := make(map[[4]byte]byte)
 	var palette color.Palette
 	out := image.NewPaletted(m.Rect, nil)
+	var last [4]byte
 	for i := range out.Pix {
 		c := [4]byte(m.Pix[4*i:])
+		if i > 0 && c == last {
+			out.Pix[i] = out.Pix[i-1]
+			continue
+		}
+		last = c
 		if c[3] < 128 {
 			c = [4]byte{}
 		} else {
@@ -66,7 +75,7 @@ func exactColors(m *image.NRGBA) (*image.Paletted, bool) {
 		}
 		at, ok := index[c]
 		if !ok {
-			if len(palette) == maxColors {
+			if len(palette) == n {
 				return nil, false
 			}
 			at = byte(len(palette))
@@ -77,6 +86,11 @@ func exactColors(m *image.NRGBA) (*image.Paletted, bool) {
 	}
 	out.Palette = palette
 	return out, true
+}
+
+// transparentIndex is the palette's place of the transparent colour, -1 where it has none.
+func transparentIndex(m *image.Paletted) int {
+	return slices.IndexFunc(m.Palette, func(c color.Color) bool { return c == color.NRGBA{} })
 }
 
 // bin gathers the pixels whose colours agree in their upper five bits.

@@ -22,13 +22,21 @@ const Name = "raster/2"
 type Engine struct {
 	limits Limits
 	native Native // asked first; may be nil
+	codecs *codecs
 }
 
 // New makes an Engine with DefaultLimits.
 func New() *Engine { return NewLimited(DefaultLimits()) }
 
 // NewLimited makes an Engine with limits of its own.
-func NewLimited(limits Limits) *Engine { return &Engine{limits: limits} }
+func NewLimited(limits Limits) *Engine { return &Engine{limits: limits, codecs: newCodecs()} }
+
+// Limited is the engine with other limits.
+func (e *Engine) Limited(limits Limits) *Engine {
+	with := *e
+	with.limits = limits
+	return &with
+}
 
 // Create makes an output. It is told the variant's name, or "" where there are no variants, and the extension that fits, such as "jpg".
 type Create = func(name, extension string) (io.WriteCloser, error)
@@ -63,6 +71,13 @@ func (e *Engine) Resize(ctx context.Context, call *tasks.Call, p tasks.ResizePar
 		if err := m.draw(ctx, call); err != nil {
 			return tasks.ResizeResult{}, about("watermark", err)
 		}
+	}
+	if j.film() {
+		result, err := j.play(ctx, src, call, create)
+		if err != nil {
+			err = src.cause(err)
+		}
+		return result, err
 	}
 	var d decoded
 	made, err := e.natively(ctx, offered, j, src, cmp.Or(call.Inputs()[0].SHA256, call.Inputs()[0].ID))

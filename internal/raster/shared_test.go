@@ -15,7 +15,6 @@ import (
 	"github.com/disintegration/imaging"
 
 	"github.com/millrace/millrace"
-	"github.com/millrace/millrace/internal/raster"
 	"github.com/millrace/millrace/tasks"
 )
 
@@ -61,27 +60,12 @@ func TestShared(t *testing.T) {
 	}
 }
 
-// foreign says that a file is of a kind that this release refuses by name, whatever else is to be said of it.
-func foreign(c sharedCase) bool {
-	switch filepath.Ext(c.File) {
-	case ".avif", ".tif", ".bmp":
-		return true
-	}
-	return strings.HasSuffix(c.File, "anim.webp")
-}
-
 func runShared(t *testing.T, c sharedCase, data []byte) {
 	p := params(nil)
 	if c.Expect.Width*c.Expect.Height > 4e6 {
 		p.Width = 1000
 	}
-	out, err := resize(t.Context(), raster.New(), data, p)
-	if foreign(c) {
-		if codeOf(err) != millrace.CodeUnsupportedFormat {
-			t.Errorf("%v, want unsupported_format", err)
-		}
-		return
-	}
+	out, err := resize(t.Context(), engine(), data, p)
 	if err != nil || c.Expect.Error != "" {
 		checkSharedError(t, c, err)
 		return

@@ -2,6 +2,7 @@ package raster
 
 import (
 	"bytes"
+	"encoding/binary"
 	"strings"
 )
 
@@ -14,6 +15,8 @@ const (
 	PNG  Format = "png"
 	GIF  Format = "gif"
 	WebP Format = "webp"
+	AVIF Format = "avif"
+	TIFF Format = "tiff"
 )
 
 // label is the format's name in a sentence.
@@ -27,7 +30,7 @@ func (f Format) label() string {
 // sniffLen is how many bytes sniff looks at.
 const sniffLen = 32
 
-const readable = "this release reads JPEG, PNG, GIF and WebP"
+const readable = "JPEG, PNG, GIF, WebP, AVIF and TIFF are read"
 
 // sniff tells the format from a file's first bytes.
 func sniff(head []byte) (Format, error) {
@@ -40,6 +43,10 @@ func sniff(head []byte) (Format, error) {
 		return GIF, nil
 	case riff(head) == "WEBP":
 		return WebP, nil
+	case isAVIF(head):
+		return AVIF, nil
+	case bytes.HasPrefix(head, []byte("II*\x00")), bytes.HasPrefix(head, []byte("MM\x00*")):
+		return TIFF, nil
 	case len(head) == 0:
 		return "", unsupported("the file is empty; %s", readable)
 	}
@@ -56,19 +63,31 @@ func riff(head []byte) string {
 	return ""
 }
 
+// isAVIF looks for a brand that is AVIF's among those that a file declares: the major one, or one that it says it is compatible with.
+func isAVIF(head []byte) bool {
+	if len(head) < 12 || string(head[4:8]) != "ftyp" {
+		return false
+	}
+	end := min(len(head), int(min(binary.BigEndian.Uint32(head), sniffLen)))
+	for at := 8; at+4 <= end; at += 4 {
+		if brand := string(head[at : at+4]); at != 12 && (brand == "avif" || brand == "avis") {
+			return true
+		}
+	}
+	return false
+}
+
 // foreign names a well-known format that is not read, so that the refusal can say what the file is.
 func foreign(head []byte) string {
 	if len(head) >= 12 && string(head[4:8]) == "ftyp" {
 		switch string(head[8:12]) {
-		case "avif", "avis":
-			return "AVIF"
 		case "heic", "heix", "hevc", "hevx", "mif1", "msf1":
 			return "HEIF"
 		}
 		return "a film"
 	}
 	for _, known := range []struct{ prefix, name string }{
-		{"II*\x00", "TIFF"}, {"MM\x00*", "TIFF"}, {"BM", "BMP"}, {"%PDF-", "PDF"}, {"%!PS", "PostScript"},
+		{"BM", "BMP"}, {"%PDF-", "PDF"}, {"%!PS", "PostScript"},
 		{"8BPS", "Photoshop"}, {"\x00\x00\x01\x00", "ICO"}, {"<svg", "SVG"}, {"<?xml", "XML (SVG too)"},
 	} {
 		if bytes.HasPrefix(bytes.TrimLeft(head, " \t\r\n"), []byte(known.prefix)) {

@@ -110,7 +110,7 @@ func (m *mark) draw(ctx context.Context, call *tasks.Call) error {
 		return err
 	}
 	defer src.Close()
-	d, err := decode(src, m.header, m.fast, m.denom)
+	d, err := m.codecs.decode(src, m.header, m.fast, m.denom)
 	if err != nil {
 		return src.cause(err)
 	}
