@@ -64,14 +64,16 @@ func TestScaleDenom(t *testing.T) {
 		want     int
 	}{
 		{"a quarter is enough", 0x22, 4032, 800, true, 4},
-		{"not below the size", 0x22, 4032, 1009, true, 2},
-		{"exactly the size", 0x22, 4032, 1008, true, 4},
+		{"exactly a quarter beyond the size", 0x22, 4000, 800, true, 4},
+		{"too little is left", 0x22, 4000, 801, true, 1},
+		{"an eighth needs twice the size", 0x22, 4032, 252, true, 8},
+		{"less than twice", 0x22, 4032, 253, true, 4},
 		{"never more than 8", 0x22, 4032, 10, true, 8},
 		{"nothing to shrink", 0x22, 4032, 4032, true, 1},
-		{"full chroma needs twice as much", 0x22, 4032, 800, false, 2},
-		{"no halving for a factor below three", 0x22, 4032, 1345, true, 1},
+		{"full chroma needs twice as much", 0x22, 4032, 800, false, 1},
+		{"full chroma of less", 0x22, 4032, 500, false, 4},
 		{"no subsampling, full chroma", 0x11, 4032, 800, false, 4},
-		{"a quarter of the chroma", 0x41, 4032, 800, true, 2},
+		{"a quarter of the chroma", 0x41, 4032, 500, true, 4},
 	} {
 		o := &output{header: header{format: JPEG, width: tt.width, height: tt.width}}
 		o.header.jpeg = jpegFrame{components: 3, sampling: [4]byte{tt.sampling, 0x11, 0x11}}
@@ -80,7 +82,7 @@ func TestScaleDenom(t *testing.T) {
 		if tt.jpeg {
 			o.format = "jpeg"
 		}
-		if got := o.scaleDenom(); got != tt.want {
+		if got := o.scaleDenom(ownRest); got != tt.want {
 			t.Errorf("%s: %d → %d by %d, want %d", tt.name, tt.width, tt.scaled, got, tt.want)
 		}
 	}

@@ -50,16 +50,16 @@ func (e *Engine) newJob(h header, p tasks.ResizeParams) (*job, error) {
 		j.fast = fastJPEG(h)
 	}
 	if j.fast {
-		j.denom = j.scaleDenom()
+		j.denom = j.scaleDenom(ownRest)
 	}
 	return j, nil
 }
 
 // scaleDenom is how far the decoder may shrink so that the largest output still finds its pixels.
-func (j *job) scaleDenom() int {
+func (j *job) scaleDenom(left rest) int {
 	denom := 8
 	for _, o := range j.outputs {
-		denom = min(denom, o.scaleDenom())
+		denom = min(denom, o.scaleDenom(left))
 	}
 	return denom
 }

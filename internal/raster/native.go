@@ -116,7 +116,7 @@ func (j *job) nativeDenom() int {
 	if j.header.format != JPEG {
 		return 1
 	}
-	denom := j.scaleDenom()
+	denom := j.scaleDenom(nativeRest)
 	for _, o := range j.outputs {
 		g := o.geometry
 		for denom > 1 && !(aligned(g.source.x, g.source.w, j.header.width, g.scaledW, denom) && aligned(g.source.y, g.source.h, j.header.height, g.scaledH, denom)) {
@@ -128,6 +128,14 @@ func (j *job) nativeDenom() int {
 
 // maxDrift is by what part of a pixel a result's far edge may be off: the other decoder leaves out what is less than a whole shrunk pixel there.
 const maxDrift = 0.3
+
+// nativeRest is what is left to the kernel over there: its decoder halves well, and each of its averages costs a little sharpness.
+func nativeRest(denom int) int {
+	if denom == 4 {
+		return 5
+	}
+	return 6
+}
 
 // aligned says whether a stretch of a side begins and ends between pixels of the shrunk side, or ends so near to it that the result does not show.
 func aligned(from, length, side, scaled, denom int) bool {

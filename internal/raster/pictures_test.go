@@ -268,14 +268,17 @@ func ssim(a, b image.Image) float64 {
 	if b.Bounds().Size() != size {
 		return 0
 	}
+	return ssimOf(lumas(a), lumas(b), size.X, size.Y)
+}
+
+func ssimOf(la, lb []float64, w, h int) float64 {
 	const win, c1, c2 = 8, 6.5025, 58.5225
-	la, lb := lumas(a), lumas(b)
 	total, n := 0.0, 0
-	for y := 0; y+win <= size.Y; y += 4 {
-		for x := 0; x+win <= size.X; x += 4 {
+	for y := 0; y+win <= h; y += 4 {
+		for x := 0; x+win <= w; x += 4 {
 			var sa, sb, saa, sbb, sab float64
 			for dy := range win {
-				row := (y+dy)*size.X + x
+				row := (y+dy)*w + x
 				for dx := range win {
 					va, vb := la[row+dx], lb[row+dx]
 					sa, sb, saa, sbb, sab = sa+va, sb+vb, saa+va*va, sbb+vb*vb, sab+va*vb

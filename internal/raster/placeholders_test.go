@@ -25,14 +25,18 @@ func TestThumbHash(t *testing.T) {
 		m    *image.NRGBA
 		want string
 	}{
-		{"landscape", drawn(40, 30, func(x, y int) color.NRGBA { return color.NRGBA{byte(x * x / 5), byte(x * y * y), byte(x*x + 3*y*y), 255} }), "2cYJLZBQSWl1d3d2d1d3dmCHB5eY"},
+		{"landscape", drawn(40, 30, func(x, y int) color.NRGBA {
+			return color.NRGBA{byte(x * x / 5), byte(x * y * y), byte(x*x + 3*y*y), 255}
+		}), "2cYJLZBQSWl1d3d2d1d3dmCHB5eY"},
 		{"portrait", drawn(20, 50, func(x, y int) color.NRGBA { return color.NRGBA{byte(12 * x), byte(5 * y), byte(x * y), 255} }), "nOgNGxpgcGiIhod386EO93g="},
 		{"square", drawn(32, 32, func(x, y int) color.NRGBA { return color.NRGBA{byte(x * x), byte(y * y), byte(8 * x), 255} }), "GgcOVwxghoiFiIh2iGiHiIiI+FZoII8N"},
 		{"transparent", drawn(48, 32, func(x, y int) color.NRGBA {
 			return color.NRGBA{byte(5 * x), byte(x * y / 8), 120, byte((x*x + 5*y*y) / 40)}
 		}), "W4eGE4ITkIbHh2iQxwjqV4SHgHiJeIg="},
 		{"invisible", drawn(8, 8, func(int, int) color.NRGBA { return color.NRGBA{10, 20, 30, 0} }), "AAiCBQAAAAAAAAAAAAAAAAAAAAAAAAAAAA=="},
-		{"a few rows", drawn(64, 3, func(x, y int) color.NRGBA { return color.NRGBA{byte(x * x / 16), byte(7 * x * y), byte(x * x * y), 255} }), "UwgOMZZwdVeAiDmIsHsL26c="},
+		{"a few rows", drawn(64, 3, func(x, y int) color.NRGBA {
+			return color.NRGBA{byte(x * x / 16), byte(7 * x * y), byte(x * x * y), 255}
+		}), "UwgOMZZwdVeAiDmIsHsL26c="},
 	} {
 		if got := base64.StdEncoding.EncodeToString(thumbHash(tt.m)); got != tt.want {
 			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
