@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"image"
@@ -18,6 +19,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gen2brain/jpegn"
 
@@ -292,4 +294,34 @@ func flatPNG(w, h int, depth, kind byte) []byte {
 	chunk("IDAT", packed.Bytes())
 	chunk("IEND", nil)
 	return b.Bytes()
+}
+
+// A large picture whose job is stopped at some look at its context, perhaps while a decoder cannot be stopped: the job ends with the cause, and the
+// memory is given back, if only later.
+func TestLargePictureIsStopped(t *testing.T) {
+	t.Parallel()
+	errStop := errors.New("stopped by the test")
+	data := flatJPEG(5000, 4000, false, 0)
+	for _, left := range []int{1, 2, 3, 4, 5, 6} {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		host := &stopHost{Host: new(taskstest.Host), left: left, stop: func() { cancel(errStop) }}
+		call := tasks.NewCall(host, host.Call(taskstest.Input{Name: "in", Data: data}).Inputs())
+		_, err := raster.New().Resize(ctx, call, params(func(p *tasks.ResizeParams) { p.Width = 100 }), func(string, string) (io.WriteCloser, error) {
+			return nowhere{}, nil
+		})
+		cancel(nil)
+		if !errors.Is(err, errStop) {
+			t.Errorf("stopped at look %d: %v, want the context's cause", left, err)
+		}
+		tick := time.NewTicker(time.Millisecond)
+		for deadline := time.Now().Add(30 * time.Second); ; <-tick.C {
+			if now, _ := host.Reserved(); now == 0 {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatal("the memory is not given back")
+			}
+		}
+		tick.Stop()
+	}
 }

@@ -47,7 +47,12 @@ func (e *Engine) Resize(ctx context.Context, call *tasks.Call, p tasks.ResizePar
 	if err != nil {
 		return tasks.ResizeResult{}, err
 	}
-	defer src.Close()
+	mine := true // until the work has it, which may last longer than this call
+	defer func() {
+		if mine {
+			_ = src.Close()
+		}
+	}()
 	call.Progress(0, 100, "percent", "reading")
 	h, err := readHeader(src, src.length, e.limits)
 	if err != nil {
@@ -66,7 +71,20 @@ func (e *Engine) Resize(ctx context.Context, call *tasks.Call, p tasks.ResizePar
 	if err != nil {
 		return tasks.ResizeResult{}, fmt.Errorf("reserve memory for %d × %d pixels: %w", h.width, h.height, err)
 	}
-	defer release()
+	mine = false
+	work := func() (tasks.ResizeResult, error) {
+		defer src.Close()
+		defer release()
+		return e.work(ctx, call, j, marks, src, offered, create)
+	}
+	if j.large() {
+		return letGo(ctx, work)
+	}
+	return work()
+}
+
+// work makes the outputs: natively where that can be, else by this package's own means.
+func (e *Engine) work(ctx context.Context, call *tasks.Call, j *job, marks []*mark, src *source, offered *offer, create Create) (tasks.ResizeResult, error) {
 	for _, m := range marks {
 		if err := m.draw(ctx, call); err != nil {
 			return tasks.ResizeResult{}, about("watermark", err)

@@ -156,9 +156,9 @@ func (w *Worker) withRoom(ctx context.Context, p *place, a *attempt, typ tasks.T
 	if err != nil {
 		return nil, nil, err
 	}
-	defer room.release()
 	p.back()
 	a.host.again(room)
+	defer a.host.dropKept()
 	return w.inSlot(ctx, p, a, typ, keepWait)
 }
 
@@ -170,7 +170,9 @@ func (w *Worker) work(ctx context.Context, a *attempt, typ tasks.Type) (result j
 	watched := context.AfterFunc(ctx, func() { w.watchStuck(a, context.Cause(ctx)) })
 	defer watched()
 	fault.For(fault.Claimed, a.job.Tags)
-	if result, err = a.run(ctx, typ); err == nil {
+	result, err = a.run(ctx, typ)
+	w.watchLeft(a)
+	if err == nil {
 		outputs, err = a.host.publish(ctx)
 	}
 	if cause := context.Cause(ctx); err != nil && cause != nil {
@@ -233,6 +235,22 @@ func (w *Worker) watchStuck(a *attempt, cause error) {
 		default:
 		}
 		return
+	}
+}
+
+// watchLeft gives what a handler left running as long as a handler: it is known by the memory that it keeps.
+func (w *Worker) watchLeft(a *attempt) {
+	for _, g := range a.host.end() {
+		time.AfterFunc(stuckGrace, func() {
+			if g.released() {
+				return
+			}
+			w.Log.Error("a handler has returned and keeps memory; this process will be replaced", "job", a.job.ID, "type", a.job.Type, "bytes", g.bytes)
+			select {
+			case w.stuck <- struct{}{}:
+			default:
+			}
+		})
 	}
 }
 

@@ -63,7 +63,7 @@ type grant struct {
 	budget *budget
 	bytes  int64
 	past   *keep // the job that this came in before of; nil: none
-	once   sync.Once
+	done   bool  // it is given back
 }
 
 func newBudget(size int64) *budget { return &budget{size: size} }
@@ -176,11 +176,15 @@ func (b *budget) await(ctx context.Context, a *ask, most time.Duration, give <-c
 
 // release gives the memory back. It may be called more than once.
 func (g *grant) release() {
-	g.once.Do(func() {
-		g.budget.mu.Lock()
-		defer g.budget.mu.Unlock()
-		g.budget.giveBack(g)
-	})
+	g.budget.mu.Lock()
+	defer g.budget.mu.Unlock()
+	g.budget.giveBack(g)
+}
+
+func (g *grant) released() bool {
+	g.budget.mu.Lock()
+	defer g.budget.mu.Unlock()
+	return g.done
 }
 
 // The callers of what follows have mu.
@@ -214,6 +218,10 @@ func (b *budget) grant(job string, bytes int64) *grant {
 }
 
 func (b *budget) giveBack(g *grant) {
+	if g.done {
+		return
+	}
+	g.done = true
 	b.now -= g.bytes
 	if g.past != nil && g.past == b.kept {
 		b.since -= g.bytes

@@ -163,3 +163,29 @@ func TestMuchMemoryIsGivenBackOnce(t *testing.T) {
 		t.Error("want true, and then false")
 	}
 }
+
+func TestMemoryThatAHandlerLeavesIsKnown(t *testing.T) {
+	t.Parallel()
+	b := newBudget(100)
+	h := newHost(&Worker{budget: b}, &millrace.Job{ID: "a"})
+	release, err := h.Reserve(t.Context(), 60)
+	if err != nil {
+		t.Fatal(err)
+	}
+	given, err := h.Reserve(t.Context(), 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	given()
+	if left := h.end(); len(left) != 1 || left[0].bytes != 60 || left[0].released() {
+		t.Errorf("left = %+v, want the 60 that are still in use", left)
+	}
+	h.Progress(millrace.Progress{Done: 1})
+	if p := h.unheard(); p != nil {
+		t.Errorf("progress %+v is heard of a handler that has returned", p)
+	}
+	release()
+	if left := h.end(); len(left) != 0 || b.used() != 0 {
+		t.Errorf("left = %+v with %d in use, want none", left, b.used())
+	}
+}

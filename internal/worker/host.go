@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,6 +34,8 @@ type host struct {
 	dirty    bool      // progress has changed since the last beat
 	told     time.Time // when watchers heard last
 	kept     *grant    // memory that the handler has not asked for yet
+	granted  []*grant
+	over     bool // the handler has returned: what it left running changes nothing any more
 }
 
 // newHost makes a host at the beginning of an attempt. Watchers hear of that, so of the progress they hear a while after.
@@ -87,6 +90,9 @@ type output struct {
 
 // Create begins an output.
 func (h *host) Create(ctx context.Context, name string) (io.WriteCloser, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, o := range h.outputs {
@@ -188,6 +194,9 @@ func (h *host) discard(published bool) {
 func (h *host) Progress(p millrace.Progress) {
 	h.news.Lock()
 	defer h.news.Unlock()
+	if h.over {
+		return
+	}
 	h.progress, h.dirty = p, true
 	if now := time.Now(); now.Sub(h.told) >= publishEvery {
 		h.told = now
@@ -225,7 +234,18 @@ func (h *host) Reserve(ctx context.Context, bytes int64) (func(), error) {
 	if err != nil {
 		return nil, err
 	}
+	h.news.Lock()
+	defer h.news.Unlock()
+	h.granted = append(h.granted, g)
 	return g.release, nil
+}
+
+// end says that the handler has returned. It answers with the memory that it has not given back: something of it goes on.
+func (h *host) end() []*grant {
+	h.news.Lock()
+	defer h.news.Unlock()
+	h.over = true
+	return slices.DeleteFunc(slices.Clone(h.granted), (*grant).released)
 }
 
 // takeKept is the memory that the worker has got for the job before the handler asked, or nil.
@@ -237,7 +257,18 @@ func (h *host) takeKept(bytes int64) *grant {
 		return nil
 	}
 	h.kept = nil
+	h.granted = append(h.granted, g)
 	return g
+}
+
+// dropKept gives back what the handler has never asked for.
+func (h *host) dropKept() {
+	h.news.Lock()
+	defer h.news.Unlock()
+	if h.kept != nil {
+		h.kept.release()
+		h.kept = nil
+	}
 }
 
 // again makes the host ready for another call of the handler: nothing of the first one is left, and g is there to be asked for.
@@ -248,5 +279,5 @@ func (h *host) again(g *grant) {
 	h.mu.Unlock()
 	h.news.Lock()
 	defer h.news.Unlock()
-	h.kept = g
+	h.kept, h.granted, h.over = g, nil, false
 }

@@ -150,7 +150,11 @@ func TestWaitForRoomEnds(t *testing.T) {
 		end  func(t *testing.T, r *roomy, id string)
 		want millrace.State
 	}{
-		{"canceled", func(_ *testing.T, r *roomy, id string) { r.worker.Cancel(id) }, millrace.Canceled},
+		{"canceled", func(t *testing.T, r *roomy, id string) {
+			if _, err := r.Ledger.Cancel(t.Context(), millrace.DefaultTenant, id); err != nil {
+				t.Fatal(err)
+			}
+		}, millrace.Canceled},
 		{"drained", func(_ *testing.T, r *roomy, _ string) { r.end(); r.stop() }, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
