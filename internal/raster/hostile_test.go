@@ -217,6 +217,7 @@ func TestCancel(t *testing.T) {
 	errStop := errors.New("stopped by the test")
 	pictures := map[string][]byte{
 		"jpeg": encodeJPEG(t, scene(300, 200), jpegn.EncodeOptions{}), "png": encodePNG(t, scene(160, 120)), "cmyk": readFile(t, "testdata/cmyk.jpg"),
+		"film": patchwork(t), "tiff": encodeTIFF(t, scene(160, 120)),
 	}
 	for name, data := range pictures {
 		t.Run(name, func(t *testing.T) {
@@ -226,7 +227,7 @@ func TestCancel(t *testing.T) {
 				host := &stopHost{Host: new(taskstest.Host), left: stop, stop: func() { cancel(errStop) }}
 				call := host.Call(taskstest.Input{Name: "in", Data: data})
 				call = tasks.NewCall(host, call.Inputs())
-				_, err := raster.New().Resize(ctx, call, params(func(p *tasks.ResizeParams) { p.Width, p.Blur = 80, 1 }), func(string, string) (io.WriteCloser, error) {
+				_, err := engine().Resize(ctx, call, params(func(p *tasks.ResizeParams) { p.Width, p.Blur = 80, 1 }), func(string, string) (io.WriteCloser, error) {
 					return call.Create(ctx, "out")
 				})
 				cancel(nil)
