@@ -24,12 +24,12 @@ type block struct {
 	text     string // lines that it prints
 }
 
-// TestWalkthrough runs what the documents tell people to type: the marked blocks of README.md and all of docs/api.md.
+// TestWalkthrough runs what the documents tell people to type: the marked blocks of README.md and all of docs/api.md and docs/cookbook.md.
 func TestWalkthrough(t *testing.T) {
 	for _, doc := range []struct {
 		path   string
 		marked bool // only blocks after a comment <!-- walkthrough -->
-	}{{"README.md", true}, {"docs/api.md", false}} {
+	}{{"README.md", true}, {"docs/api.md", false}, {"docs/cookbook.md", false}} {
 		t.Run(filepath.Base(doc.path), func(t *testing.T) {
 			raw, err := os.ReadFile(filepath.Join("..", doc.path))
 			if err != nil {
