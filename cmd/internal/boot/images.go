@@ -45,13 +45,13 @@ func (c *Config) validateImages() error {
 }
 
 // findImages has the image helper say what it is, once for all processes. Where libvips is a must, there is no start without it.
-func (c *Config) findImages(ctx context.Context, log *slog.Logger) error {
+func (c *Config) findImages(ctx context.Context, role Role, log *slog.Logger) error {
 	path, must := c.vipsPath(), c.ImageEngine == engineVips
 	switch {
 	case path == "" && must:
 		return configError("%s is vips, and there is no millrace-vips beside this program or in PATH; install libvips and run scripts/build, or choose auto",
 			c.names["image-engine"])
-	case path == "":
+	case path == "", role == Workers && !must: // workers find out when there are pictures
 		return nil
 	}
 	hello, err := probe(ctx, path)
@@ -62,7 +62,7 @@ func (c *Config) findImages(ctx context.Context, log *slog.Logger) error {
 		log.Warn("the image helper does not work; pictures are done in Go", "path", path, "error", err)
 		return nil
 	}
-	log.Info("pictures are done by libvips where it can", "helper", path, "version", hello.Version, "reads", hello.Reads, "writes", hello.Writes)
+	log.Debug("pictures are done by libvips where it can", "helper", path, "version", hello.Version, "reads", hello.Reads, "writes", hello.Writes)
 	doc, err := json.Marshal(hello)
 	if err != nil {
 		return fmt.Errorf("tell the children of the image helper: %w", err)

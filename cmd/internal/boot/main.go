@@ -131,7 +131,7 @@ func run(ctx context.Context, role Role, c Config, log *slog.Logger) error {
 		return p.child(ctx)
 	}
 	slog.SetDefault(log) // for libraries that have no logger of their own to set
-	if err := p.config.findImages(ctx, log); err != nil {
+	if err := p.config.findImages(ctx, role, log); err != nil {
 		return err
 	}
 	return asked(ctx, p.start(ctx))
