@@ -87,7 +87,7 @@ type Crop struct {
 	Height int `json:"height" jsonschema:"required,minimum=1,maximum=65535"`
 }
 
-// Validate refuses what a schema cannot: colours that are none, names that are taken, and what the contract has but this release has not.
+// Validate refuses what a schema cannot: colours that are none, and names that are taken.
 func (p *ResizeParams) Validate() error {
 	if err := p.check(pointer()); err != nil {
 		return err
@@ -114,25 +114,7 @@ func (p *ResizeParams) check(at string) error {
 	if _, ok := ParseColor(p.Background); !ok {
 		return millrace.InvalidField(at+"/background", "must be a colour: #rgb, #rrggbb, #rrggbbaa or transparent, not %q", p.Background)
 	}
-	for _, later := range []struct {
-		field string
-		given bool
-	}{
-		{"progressive", p.Progressive},
-		{"subsampling", p.Subsampling != "auto"},
-	} {
-		if later.given {
-			return notAvailable(at+"/"+later.field, "is not available in this release; send the job without it")
-		}
-	}
 	return nil
-}
-
-// notAvailable answers what the contract describes and this release lacks, so that nobody takes the refusal for a typing mistake.
-func notAvailable(at, format string, args ...any) error {
-	err := millrace.InvalidField(at, format, args...)
-	err.Code = millrace.CodeNotAvailable
-	return err
 }
 
 // ResizeResult is the result of image.resize.

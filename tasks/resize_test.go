@@ -45,6 +45,8 @@ func TestResizeParams(t *testing.T) {
 		{`{"watermark":{"file":"f","gravity":"smart"}}`, "/params/watermark/gravity", ""},
 		{`{"watermark":{"file":"f","opacity":1.5}}`, "/params/watermark/opacity", ""},
 		{`{"watermark":{"opacity":0.5}}`, "/params/watermark/file", ""},
+		{`{"progressive":true,"subsampling":"4:2:2"}`, "", ""},
+		{`{"subsampling":"4:1:1"}`, "/params/subsampling", ""},
 		{`{"kernel":"box"}`, "/params/kernel", ""},
 		{`{"kernel":"cubic"}`, "", ""},
 		{`{"linear_light":true}`, "", ""},

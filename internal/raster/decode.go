@@ -174,7 +174,7 @@ func (o *output) scaleDenom(left rest) int {
 
 // halvesChroma says that the output's format will not keep more of the colours than half their resolution.
 func (o *output) halvesChroma() bool {
-	return o.jpeg() && o.params.Quality < fullChroma || o.format == tasks.WebP && !o.params.Lossless
+	return o.halves() || o.format == tasks.WebP && !o.params.Lossless
 }
 
 func ceilDiv(a, b int) int { return (a + b - 1) / b }

@@ -126,11 +126,8 @@ func (o *output) afterChanges(window int64) int64 {
 // encoding is what the encoder takes.
 func (o *output) encoding(canvas int64) int64 {
 	switch o.format {
-	case tasks.JPEG: // its tables are fitted to what is kept of the first pass, which grows with what there is to see
-		if o.params.Quality >= fullChroma {
-			return 5 * canvas
-		}
-		return 5 * canvas / 2
+	case tasks.JPEG:
+		return o.encodingJPEG(canvas)
 	case tasks.GIF:
 		if o.clip.moves() {
 			return gifFilmPixel * canvas
@@ -152,4 +149,26 @@ func (o *output) encoding(canvas int64) int64 {
 		return 4 * canvas
 	}
 	return 0
+}
+
+// encodingJPEG: what is small is encoded at once, with tables fitted to what is kept of the first pass, which grows with what there is to see; for
+// what is large or progressive that is a strip at a time, and the coefficients of all with the bytes that they come from.
+func (o *output) encodingJPEG(canvas int64) int64 {
+	at := func(px int64) int64 {
+		if o.halves() {
+			return 5 * px / 2
+		}
+		return 5 * px
+	}
+	switch {
+	case canvas <= stripPixels && !o.params.Progressive:
+		return at(canvas)
+	case canvas > optimizePixels && !o.params.Progressive:
+		return at(stripPixels / 2)
+	}
+	samples := 3 * canvas
+	if o.halves() {
+		samples /= 2
+	}
+	return at(min(canvas, stripPixels/2)) + 2*samples + canvas
 }

@@ -145,7 +145,7 @@ func (o *output) scaled(ctx context.Context, d decoded, g geometry, subsample bo
 // direct says that chroma may be halved while resizing, because the planes go straight into a JPEG that halves it.
 func (o *output) direct() bool {
 	p := o.params
-	return o.jpeg() && p.Quality < fullChroma && o.colors == nil && p.Watermark == nil && !p.Linear && p.Blur == 0 && p.Sharpen == 0 && !o.framed() && !o.geometry.tilt.on()
+	return o.halves() && o.colors == nil && p.Watermark == nil && !p.Linear && p.Blur == 0 && p.Sharpen == 0 && !o.framed() && !o.geometry.tilt.on()
 }
 
 // jpeg says that the output is certain to be a JPEG.
