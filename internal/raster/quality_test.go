@@ -103,6 +103,29 @@ func TestPatches(t *testing.T) {
 	}
 }
 
+// TestInkPhotograph converts a photograph for print by its own profile: the colours are those that littleCMS makes of it. By the plain formula
+// its grey-green parts are bright green.
+func TestInkPhotograph(t *testing.T) {
+	t.Parallel()
+	data, err := os.ReadFile(filepath.Join(sharedDir, "cmyk-icc-swop.jpg"))
+	if err != nil {
+		t.Skip("no collection of pictures beside the repository")
+	}
+	m, _ := mustResize(t, data, params(func(p *tasks.ResizeParams) { p.Format = tasks.PNG }))
+	got := floatsOf(m)
+	for at, want := range map[image.Point][]float64{
+		{X: 540, Y: 540}: {100, 98, 94},
+		{X: 20, Y: 20}:   {255, 255, 255},
+		{X: 330, Y: 500}: {114, 155, 142},
+		{X: 540, Y: 620}: {44, 52, 48},
+		{X: 400, Y: 560}: {124, 161, 147},
+	} {
+		if p := got.pix[3*(at.Y*got.w+at.X):][:3]; deltaE(labOf(p), labOf(want)) > 2 {
+			t.Errorf("at %v: %v, want %v", at, p, want)
+		}
+	}
+}
+
 // photographs are those of the collection beside the repository.
 func photographs(t testing.TB) map[string][]byte {
 	t.Helper()
