@@ -53,7 +53,7 @@ type ResizeParams struct {
 	Background  string `json:"background" jsonschema:"title=Background,maxLength=11" jsonschema_description:"What contain and a free rotation fill the rest with and what lies under transparency in a JPEG: #rgb, #rrggbb, #rrggbbaa or transparent."`
 
 	AutoOrient bool    `json:"auto_orient" jsonschema:"title=Turn upright" jsonschema_description:"Turn the picture as its EXIF orientation says."`
-	Strip      bool    `json:"strip" jsonschema:"title=Strip metadata" jsonschema_description:"Drop all metadata and convert the colours to sRGB. With false JPEG and PNG keep EXIF (without its thumbnail, orientation put right) and the ICC profile."`
+	Strip      bool    `json:"strip" jsonschema:"title=Strip metadata" jsonschema_description:"Drop all metadata and convert the colours to sRGB. With false JPEG, PNG and WebP keep EXIF (without its thumbnail, orientation put right) and the ICC profile; TIFF keeps the profile, the copyright and other words."`
 	Rotate     float64 `json:"rotate,omitempty" jsonschema:"title=Rotate,minimum=0,maximum=360" jsonschema_description:"Clockwise turn in degrees, before everything else. By other than right angles the canvas grows to hold the whole picture and background fills its corners."`
 	Flip       bool    `json:"flip" jsonschema:"title=Flip" jsonschema_description:"Mirror top to bottom."`
 	Flop       bool    `json:"flop" jsonschema:"title=Flop" jsonschema_description:"Mirror left to right."`

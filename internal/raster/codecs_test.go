@@ -2,12 +2,14 @@ package raster_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"image"
 	"image/color"
 	"math"
 	"testing"
 
 	"github.com/gen2brain/avif"
+	"github.com/gen2brain/jpegn"
 	"golang.org/x/image/tiff"
 
 	"github.com/millrace/millrace"
@@ -254,5 +256,72 @@ func TestTruncatedCodecs(t *testing.T) {
 				t.Errorf("%d%% of the %s: %v, want corrupt", part, name, err)
 			}
 		}
+	}
+}
+
+// TestMetadataInEveryContainer follows a copyright and a profile from JPEG through the other containers that have a place for them, and back.
+func TestMetadataInEveryContainer(t *testing.T) {
+	t.Parallel()
+	const owner = "(c) Somebody, 2026\x00"
+	le := binary.LittleEndian
+	block := append([]byte("Exif\x00\x00II*\x00\x08\x00\x00\x00\x02\x00"), 0x12, 1, 3, 0, 1, 0, 0, 0, 6, 0, 0, 0, 0x98, 0x82, 2, 0)
+	block = le.AppendUint32(le.AppendUint32(le.AppendUint32(block, uint32(len(owner))), 38), 0)
+	block = append(block, owner...)
+	icc := profile("RGB ", sRGBCurve(), p3Primaries)
+	data := encodeJPEG(t, lay(quadrants(64, 48), 6), jpegn.EncodeOptions{Subsampling: jpegn.Subsample444, Exif: block, Segments: iccSegment(icc)})
+	for _, format := range []string{tasks.WebP, tasks.TIFF} {
+		for _, strip := range []bool{false, true} {
+			m, out := mustResize(t, data, params(func(p *tasks.ResizeParams) { p.Format, p.Strip, p.Lossless = format, strip, true }))
+			for name, secret := range map[string][]byte{"copyright": []byte(owner), "profile": icc} {
+				if bytes.Contains(out.data, secret) == strip {
+					t.Errorf("%s, strip %v: the %s is there: %v", format, strip, name, !strip)
+				}
+			}
+			if !strip {
+				wantCorners(t, m, [4]color.NRGBA{red, green, blue, yellow}, 12)
+			}
+			back, jpg := mustResize(t, out.data, params(func(p *tasks.ResizeParams) { p.Format, p.Strip, p.Quality = tasks.JPEG, false, 95 }))
+			if back.Bounds() != image.Rect(0, 0, 64, 48) || bytes.Contains(jpg.data, []byte(owner)) == strip || bytes.Contains(jpg.data, icc) == strip {
+				t.Errorf("%s and back, strip %v: %v, copyright and profile %v and %v", format, strip, back.Bounds(),
+					bytes.Contains(jpg.data, []byte(owner)), bytes.Contains(jpg.data, icc))
+			}
+		}
+	}
+}
+
+// TestPagesOfATIFF chooses pages by frame; each has its own size, and a chain that runs in a circle is refused.
+func TestPagesOfATIFF(t *testing.T) {
+	t.Parallel()
+	first, second := encodeTIFF(t, solid(red)), encodeTIFF(t, quadrants(20, 10))
+	// The second file behind the first: its offsets grow, and the first one's directory leads to it.
+	le := binary.LittleEndian
+	shift := uint32(len(first))
+	ifd := le.Uint32(second[4:])
+	for i := range uint32(le.Uint16(second[ifd:])) {
+		e := second[ifd+2+12*i:]
+		size := map[uint16]uint32{3: 2, 4: 4, 5: 8}[le.Uint16(e[2:])] * le.Uint32(e[4:])
+		if tag := le.Uint16(e); size > 4 || tag == 273 {
+			le.PutUint32(e[8:], le.Uint32(e[8:])+shift)
+		}
+	}
+	lead := func(to uint32) []byte {
+		out := append(bytes.Clone(first), second...)
+		at := le.Uint32(first[4:])
+		le.PutUint32(out[at+2+12*uint32(le.Uint16(first[at:])):], to)
+		return out
+	}
+	m, out := mustResize(t, lead(ifd+shift), params(func(p *tasks.ResizeParams) { p.Frame, p.Format = 1, tasks.PNG }))
+	if out.Source.Frames != 0 || m.Bounds().Dx() != 20 {
+		t.Errorf("the second page: %+v of %+v", out.Rendered, out.Source)
+	}
+	wantCorners(t, m, [4]color.NRGBA{red, green, blue, yellow}, 0)
+	if m, _ := mustResize(t, lead(ifd+shift), params(nil)); m.Bounds().Dx() != 32 {
+		t.Errorf("the first page: %v", m.Bounds())
+	}
+	if _, err := resize(t.Context(), engine(), lead(ifd+shift), params(func(p *tasks.ResizeParams) { p.Frame = 2 })); codeOf(err) != millrace.CodeInvalidInput {
+		t.Errorf("a third page: %v", err)
+	}
+	if _, err := resize(t.Context(), engine(), lead(le.Uint32(first[4:])), params(nil)); codeOf(err) != millrace.CodeCorrupt {
+		t.Errorf("a circle: %v, want corrupt", err)
 	}
 }
