@@ -49,9 +49,6 @@ func (b *Batch) Len() int { return len(b.items) }
 // Add takes the next job, or refuses it.
 func (b *Batch) Add(ctx context.Context, spec Spec) {
 	t, job, err := b.d.prepare(ctx, spec, b.preset)
-	if err == nil {
-		err = b.grow(len(job.Params) - len(spec.Params))
-	}
 	if err != nil {
 		b.Refuse(err)
 		return

@@ -11,37 +11,27 @@ type presets struct {
 	find  findPreset
 	known map[string]*millrace.Preset
 	lost  error // why one could not be read: the whole batch is to be sent again
-	added int   // bytes of params beyond those that the request brought
+	added int   // bytes of params that were taken from presets
 }
 
-// maxAdded bounds what defaults and presets add to the params of a batch: a name of a few bytes may stand for 64 KiB, and ten thousand of them are held
-// at once.
-const maxAdded = 32 << 20
+// maxAdded bounds what a batch takes from presets: a name of a few bytes may stand for 64 KiB, which cost time to check and memory until they are
+// committed.
+const maxAdded = 16 << 20
 
 // preset finds one for a job of the batch.
 func (b *presets) preset(ctx context.Context, tenant, name string) (*millrace.Preset, error) {
-	if p, ok := b.known[name]; ok || b.lost != nil {
-		return p, b.lost
+	p, ok := b.known[name]
+	if !ok && b.lost == nil {
+		if p, b.lost = b.find(ctx, tenant, name); b.known == nil {
+			b.known = make(map[string]*millrace.Preset)
+		}
+		b.known[name] = p
 	}
-	p, err := b.find(ctx, tenant, name)
-	if err != nil {
-		b.lost = err
-		return nil, err
+	if b.lost != nil || p == nil {
+		return nil, b.lost
 	}
-	if b.known == nil {
-		b.known = make(map[string]*millrace.Preset)
+	if b.added += len(p.Params); b.added > maxAdded {
+		return nil, millrace.Errorf(millrace.TooLarge, "the jobs of this batch take more than %d bytes from presets; send this one and those after it in another", maxAdded)
 	}
-	b.known[name] = p
 	return p, nil
-}
-
-// grow counts what a job's params have beyond what was sent.
-func (b *presets) grow(n int) error {
-	if n > 0 {
-		b.added += n
-	}
-	if b.added <= maxAdded {
-		return nil
-	}
-	return millrace.Errorf(millrace.TooLarge, "presets add more than %d bytes of params to this batch; send this job and those after it in another one", maxAdded)
 }
