@@ -8,6 +8,9 @@ const (
 	spareOf = 4
 	// workMemory is what every job takes besides its pixels: tables of the decoders and encoders, buffers of readers.
 	workMemory = 4 << 20
+	// An encoder in WebAssembly is compiled by the first job of a process that uses it, and nobody knows which that will be.
+	webpCompiling = 10 << 20
+	avifCompiling = 40 << 20
 )
 
 // memory is how many bytes the job will need, from its header alone. Its outputs are made one after the other; what is left of one is collected
@@ -134,13 +137,13 @@ func (o *output) encoding(canvas int64) int64 {
 		}
 		return canvas
 	case tasks.WebP:
-		n := webpMemory(canvas, o.params.Lossless, o.transparent())
+		n := webpCompiling + webpMemory(canvas, o.params.Lossless, o.transparent())
 		if o.clip.moves() {
 			n += o.webpFilmMemory(canvas)
 		}
 		return n
 	case tasks.AVIF:
-		n := avifMemory(canvas)
+		n := avifCompiling + avifMemory(canvas)
 		if o.transparent() {
 			n += 4 * canvas // with the colours × alpha
 		}

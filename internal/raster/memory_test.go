@@ -216,6 +216,11 @@ func memoryCases() []memoryCase {
 				p.Variants = append(p.Variants, v)
 			}
 		})},
+		{"12 MP baseline JPEG to 800 px WebP", jpeg(4032, 3024, false), to(800, "webp")},
+		{"12 MP baseline JPEG to 2400 px WebP", jpeg(4032, 3024, false), to(2400, "webp")},
+		{"12 MP baseline JPEG to 800 px AVIF", jpeg(4032, 3024, false), to(800, "avif")},
+		{"12 MP baseline JPEG to 2400 px AVIF", jpeg(4032, 3024, false), to(2400, "avif")},
+		{"12 MP baseline JPEG to 2000 px TIFF", jpeg(4032, 3024, false), to(2000, "tiff")},
 		{"100 MP baseline JPEG to 800 px", jpeg(11584, 8632, false), to(800, "")},
 		{"100 MP progressive JPEG to 800 px", jpeg(11584, 8632, true), to(800, "")},
 		{"100 MP PNG to 800 px", png(11584, 8632, 8, 2), to(800, "")},
