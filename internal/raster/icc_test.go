@@ -245,11 +245,11 @@ func TestBrokenTables(t *testing.T) {
 	} {
 		for n := range whole {
 			tryProfile(t, whole[:n])
-			if n > 250 {
+			if n > 200 {
 				continue // points of a curve or a grid: any will do
 			}
 			bent := append([]byte(nil), whole...)
-			for _, v := range []byte{0, 1, 127, 255} {
+			for _, v := range []byte{0, 3, 255} {
 				bent[n] = v
 				tryProfile(t, bent)
 			}

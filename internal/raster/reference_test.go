@@ -44,15 +44,6 @@ func floatsOf(m image.Image) floats {
 	return out
 }
 
-// cut is a part of the picture.
-func (f floats) cut(r image.Rectangle) floats {
-	out := newFloats(r.Dx(), r.Dy())
-	for y := range out.h {
-		copy(out.pix[3*y*out.w:3*(y+1)*out.w], f.pix[3*((r.Min.Y+y)*f.w+r.Min.X):])
-	}
-	return out
-}
-
 // chromaOf is a chroma plane in full size, linearly interpolated.
 func chromaOf(pix []byte, stride int, size image.Point, sx, sy int) []float64 {
 	w, h := (size.X+sx-1)/sx, (size.Y+sy-1)/sy
