@@ -26,7 +26,7 @@ func TestContract(t *testing.T) {
 			{"files", fileContract}, {"conditions and ranges", contentContract}, {"submit", submitContract}, {"form", formContract}, {"info", infoContract}, {"change", changeContract},
 			{"lists", listContract}, {"pages", pageContract}, {"not available", laterContract}, {"events", eventContract}, {"wait", waitContract},
 			{"idempotency", keyContract}, {"batch", batchContract}, {"unique", uniqueContract}, {"deadline", deadlineContract},
-			{"schedules", scheduleContract}, {"pause", pauseContract}, {"catalogue", catalogueContract}, {"probes", probeContract},
+			{"schedules", scheduleContract}, {"presets", presetContract}, {"pause", pauseContract}, {"catalogue", catalogueContract}, {"probes", probeContract},
 		} {
 			t.Run(tt.name, func(t *testing.T) { tt.test(t, s) })
 		}
