@@ -91,7 +91,11 @@ func decodeJPEG(src io.Reader, h header, fast bool, denom int) (image.Image, err
 	if fast {
 		return jpegn.Decode(&known{src, int(h.jpeg.size)}, &jpegn.Options{ScaleDenom: denom})
 	}
-	return jpeg.Decode(io.LimitReader(src, h.jpeg.size))
+	src = io.LimitReader(src, h.jpeg.size)
+	if h.jpeg.components == 4 && !h.jpeg.adobe {
+		return decodePlainInk(src)
+	}
+	return jpeg.Decode(src)
 }
 
 // known is the first n bytes of a reader, and says so: the decoder then takes exactly that much memory.

@@ -17,6 +17,7 @@ type jpegFrame struct {
 	scans      int
 	size       int64 // from SOI to EOI: what lies behind is no part of the picture
 	entropy    int64 // bytes of coded data
+	adobe      bool  // has Adobe's marker, which says that CMYK is inverted
 }
 
 func (f jpegFrame) progressive() bool { return f.sof == 0xC2 }
@@ -40,7 +41,7 @@ func readJPEGHeader(r io.Reader, limits Limits) (header, error) {
 	s := jpegScan{r: bufio.NewReaderSize(r, 64<<10), limits: limits, header: header{format: JPEG}}
 	err := s.walk()
 	h := s.header
-	h.jpeg.size = s.pos
+	h.jpeg.size, h.jpeg.adobe = s.pos, s.adobe
 	h.icc = joinICC(s.icc, limits.MetadataBytes)
 	if err == nil && h.jpeg.components == 0 {
 		err = errors.New("has no frame")
@@ -68,6 +69,7 @@ type jpegScan struct {
 	pos    int64
 	header header
 	icc    map[byte][]byte // by sequence number
+	adobe  bool
 }
 
 func (s *jpegScan) walk() error {
@@ -130,7 +132,7 @@ func (s *jpegScan) segment(marker byte) error {
 		return fmt.Errorf("segment %X has no length", marker)
 	}
 	switch {
-	case marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC, marker == 0xE1, marker == 0xE2:
+	case marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC, marker == 0xE1, marker == 0xE2, marker == 0xEE:
 		data := make([]byte, n)
 		if err := s.read(data); err != nil {
 			return err
@@ -169,6 +171,8 @@ func (s *jpegScan) keep(marker byte, data []byte) error {
 			}
 			s.icc[icc[0]] = icc
 		}
+	case 0xEE:
+		s.adobe = s.adobe || bytes.HasPrefix(data, []byte("Adobe"))
 	default:
 		return s.frame(marker, data)
 	}
