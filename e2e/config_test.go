@@ -203,6 +203,7 @@ func TestEveryRoleRefusesWrongSettings(t *testing.T) {
 		{"little memory", nil, []string{"--memory=1MiB"}, []string{"--memory", "64MiB"}, "millrace worker"},
 		{"no uploads", nil, []string{"--max-upload=0"}, []string{"--max-upload"}, "millrace api"},
 		{"no grace", nil, []string{"--grace=0s"}, []string{"--grace", "1s"}, "millrace worker"},
+		{"libvips that does not work", []string{"MILLRACE_IMAGE_ENGINE=vips", "MILLRACE_VIPS=/bin/true"}, nil, []string{"MILLRACE_IMAGE_ENGINE", "/bin/true", "auto"}, ""},
 		{"no data directory", []string{"BLOB_URL="}, []string{"--data-dir="}, []string{"--data-dir"}, ""},
 
 		{"no Redis", []string{"REDIS_URL="}, nil, []string{"REDIS_URL must be set", "millrace serve"}, "api worker scheduler"},

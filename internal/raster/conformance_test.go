@@ -22,7 +22,7 @@ import (
 	"github.com/millrace/millrace/tasks/taskstest"
 )
 
-// likeness is how alike the engines' pictures must be, by SSIM; and what a JPEG of ordinary quality leaves of that where it rounds the noise of
+// likeness is how alike the engines' pictures must be, by SSIM; and what a JPEG or AVIF of ordinary quality leaves of that where it rounds the noise of
 // two pictures apart.
 const (
 	likeness      = 0.99
@@ -146,6 +146,11 @@ func TestEnginesConform(t *testing.T) {
 		{"photo to one row", photo, func(p *tasks.ResizeParams) { p.Width, p.Height, p.Fit = 300, 1, tasks.Fill }, true},
 		{"photo to PNG", photo, also(size(400, 0), as(tasks.PNG)), true},
 		{"photo to GIF", photo, also(size(200, 0), as(tasks.GIF)), true},
+		{"photo to WebP", photo, also(size(400, 0), as(tasks.WebP)), true},
+		{"photo to WebP without loss", photo, also(size(400, 0), as(tasks.WebP), func(p *tasks.ResizeParams) { p.Lossless = true }), true},
+		{"photo to AVIF", photo, also(size(160, 0), as(tasks.AVIF)), true},
+		{"photo to TIFF", photo, also(size(400, 0), as(tasks.TIFF)), true},
+		{"transparency to WebP", clear, also(size(200, 0), as(tasks.WebP)), true},
 		{"photo of best quality", photo, also(size(400, 0), func(p *tasks.ResizeParams) { p.Quality = 95 }), true},
 		{"photo with all of its colours", full, size(300, 0), true},
 		{"grey", grey, size(300, 0), true},
@@ -184,6 +189,9 @@ func TestEnginesConform(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			least := likeness
+			if tt.name == "photo to AVIF" {
+				least = lossyLikeness
+			}
 			if tt.name == "photo to GIF" {
 				least = 0.75 // 256 colours, chosen and dithered anew: pixels that differ by one come out as different dots
 			}

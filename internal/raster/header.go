@@ -29,6 +29,7 @@ type header struct {
 
 	// TIFF only.
 	pages []tiffPage
+	faxed bool // TIFF: coded as a fax, and its ones are white
 }
 
 func (h header) pixels() int64 { return int64(h.width) * int64(h.height) }

@@ -64,7 +64,7 @@ type offer struct {
 
 // offer puts a job into an order for the native engine, or answers nil where there is none that would do it as this engine does.
 func (e *Engine) offer(ctx context.Context, j *job, src *source) *offer {
-	if e.native == nil || !j.plain() {
+	if e.native == nil || !j.plain() || j.header.overfull(src.length) {
 		return nil
 	}
 	hello, err := e.native.Hello(ctx)
@@ -109,6 +109,12 @@ func (j *job) plain() bool {
 		}
 	}
 	return true
+}
+
+// overfull says that a PNG has more bytes than its pixels can fill. libvips ignores what is too much; here it is a reason to refuse.
+func (h header) overfull(size int64) bool {
+	const chunks = 4 << 10 // of all the other kinds
+	return h.format == PNG && size > h.pixels()*int64(max(4, h.bytesPerPixel))+int64(h.height)+int64(len(h.icc)+len(h.exif))+chunks
 }
 
 // nativeDenom is how far the decoder may shrink: as far as this engine lets its own, and not so far that a crop's edges fall between pixels.
@@ -172,8 +178,19 @@ func (o *output) order(hello order.Hello) order.Output {
 		return out
 	}
 	p := o.params
-	out.Encoding = &order.Encoding{Format: o.format, Quality: p.Quality, Lossless: p.Lossless, Progressive: p.Progressive, FullChroma: p.Quality >= fullChroma}
+	out.Encoding = &order.Encoding{Format: o.format, Quality: p.Quality, Lossless: p.Lossless, Progressive: p.Progressive, FullChroma: o.jpeg() && !o.halves(), Effort: effort(o.format)}
 	return out
+}
+
+// effort is what libvips calls the balance between time and size that this engine's own encoders strike.
+func effort(format string) int {
+	switch format {
+	case tasks.WebP:
+		return webpMethod
+	case tasks.AVIF:
+		return 9 - avifSpeed
+	}
+	return 0
 }
 
 // bare says that the resized pixels are the result.
@@ -244,7 +261,7 @@ func (o *output) deliver(create Create) (tasks.Rendered, error) {
 		return tasks.Rendered{}, fmt.Errorf("complete the output: %w", err)
 	}
 	r := tasks.Rendered{Width: o.made.Width, Height: o.made.Height, Format: o.format, Bytes: o.made.Bytes, HasAlpha: o.made.HasAlpha()}
-	if o.format != tasks.PNG {
+	if o.graded() {
 		r.Quality = o.params.Quality
 	}
 	return r, nil

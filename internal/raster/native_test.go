@@ -81,6 +81,27 @@ func TestALargeInputGoesByItsPath(t *testing.T) {
 	}
 }
 
+// TestWhatIsNotOffered stays here although a helper says that it reads the format.
+func TestWhatIsNotOffered(t *testing.T) {
+	t.Parallel()
+	flat := encodePNG(t, quadrants(40, 40))
+	all := order.Hello{Name: "vips", Reads: []string{"jpeg", "png", "gif", "webp"}}
+	for name, data := range map[string][]byte{
+		"a PNG with more than its pixels": withChunk(flat, "juNk", make([]byte, 16<<10)),
+		"inks":                            readFile(t, "testdata/cmyk.jpg"),
+	} {
+		n := &fakeNative{hello: all, before: func() { t.Errorf("%s was offered", name) }, err: vips.ErrRefused}
+		if _, err := resize(t.Context(), raster.New().With(n), data, params(nil)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	asked := false
+	n := &fakeNative{hello: all, before: func() { asked = true }, err: vips.ErrRefused}
+	if _, err := resize(t.Context(), raster.New().With(n), flat, params(nil)); err != nil || !asked {
+		t.Errorf("the plain one: offered %t, %v", asked, err)
+	}
+}
+
 // fileHost has its input in a file, as the worker's host has.
 type fileHost struct {
 	taskstest.Host

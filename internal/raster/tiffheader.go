@@ -152,6 +152,7 @@ func (w *tiffWalk) page(d []byte) (header, error) {
 	if photometric > 3 {
 		return h, unsupported("the TIFF's colours are of model %d; save it as RGB or grey", photometric)
 	}
+	h.faxed = (compression == 3 || compression == 4) && photometric == photometricGrey
 	h.facts.depth = bits
 	if h.grey = photometric < photometricRGB; h.grey {
 		h.facts.space = "gray"

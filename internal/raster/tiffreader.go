@@ -22,6 +22,12 @@ func decodeTIFF(src *source, p tiffPage) (image.Image, error) {
 	if want := image.Rect(0, 0, p.width, p.height); m.Bounds() != want {
 		return nil, fmt.Errorf("decoded to %v, its directory says %v", m.Bounds(), want)
 	}
+	if g, ok := m.(*image.Gray); ok && p.faxed {
+		// A fax codes black as one, whatever a one means in the picture: the decoder turns only what it takes for inverted.
+		for i, v := range g.Pix {
+			g.Pix[i] = ^v
+		}
+	}
 	return m, nil
 }
 
