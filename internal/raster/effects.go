@@ -2,6 +2,7 @@ package raster
 
 import (
 	"context"
+	"errors"
 	"image"
 	"math"
 
@@ -22,13 +23,12 @@ func effects(ctx context.Context, m image.Image, p tasks.ResizeParams) (image.Im
 		}
 	}
 	if p.Blur > 0 {
-		if m, err = blur(ctx, toNRGBA(m), p.Blur); err != nil {
+		if m, err = blur(ctx, m, p.Blur); err != nil {
 			return nil, err
 		}
 	}
 	if p.Sharpen > 0 {
-		sharpen := func(b *image.NRGBA) *image.NRGBA { return imaging.Sharpen(b, p.Sharpen) }
-		if m, err = inBands(ctx, toNRGBA(m), reach(p.Sharpen), sharpen); err != nil {
+		if m, err = sharpen(ctx, m, p.Sharpen); err != nil {
 			return nil, err
 		}
 	}
@@ -45,7 +45,7 @@ func greyscale(ctx context.Context, m image.Image) (image.Image, error) {
 	case *image.YCbCr: // luma is the very same sum of the colours
 		return &image.Gray{Pix: m.Y, Stride: m.YStride, Rect: m.Rect}, nil
 	}
-	return inBands(ctx, toNRGBA(m), 0, func(b *image.NRGBA) *image.NRGBA { return imaging.Grayscale(b) })
+	return inBands(ctx, toNRGBA(m), func(b *image.NRGBA) *image.NRGBA { return imaging.Grayscale(b) })
 }
 
 func oneChannel(m image.Image) image.Image {
@@ -60,55 +60,88 @@ func oneChannel(m image.Image) image.Image {
 	return out
 }
 
-// reach is how far a Gaussian of sigma looks.
-func reach(sigma float64) int { return int(math.Ceil(3 * sigma)) }
-
 // narrowSigma is the widest Gaussian that is computed as such. A wider one leaves nothing fine in the picture, so it is computed on a smaller
 // copy: the cost does not grow with sigma.
-const narrowSigma = 8.0
+const narrowSigma = 4.0
 
-func blur(ctx context.Context, m *image.NRGBA, sigma float64) (*image.NRGBA, error) {
-	w, h := m.Rect.Dx(), m.Rect.Dy()
-	gaussian := func(b *image.NRGBA) *image.NRGBA { return imaging.Blur(b, sigma) }
+// blur is a Gaussian. Planes are blurred each for itself, other pictures with their colours weighted by alpha.
+func blur(ctx context.Context, m image.Image, sigma float64) (image.Image, error) {
+	size := m.Bounds().Size()
 	if sigma <= narrowSigma {
-		return inBands(ctx, m, reach(sigma), gaussian)
+		return convolve(ctx, m, size, sigma)
 	}
 	shrink := sigma / (narrowSigma / 2)
-	small, err := scale(ctx, m, max(1, int(math.Round(float64(w)/shrink))), max(1, int(math.Round(float64(h)/shrink))))
+	side := func(n int) int { return max(1, int(math.Round(float64(n)/shrink))) }
+	small, err := convolve(ctx, m, image.Pt(side(size.X), side(size.Y)), 0)
 	if err != nil {
 		return nil, err
 	}
-	sigma = narrowSigma / 2
-	if small, err = inBands(ctx, small, reach(sigma), gaussian); err != nil {
+	if small, err = convolve(ctx, small, small.Bounds().Size(), narrowSigma/2); err != nil {
 		return nil, err
 	}
-	return scale(ctx, small, w, h)
+	return convolve(ctx, small, size, 0)
 }
 
-func scale(ctx context.Context, m *image.NRGBA, w, h int) (*image.NRGBA, error) {
-	g := geometry{source: box{0, 0, m.Rect.Dx(), m.Rect.Dy()}, scaledW: w, scaledH: h, window: box{0, 0, w, h}}
-	out, err := resampleQuads(ctx, decoded{image: m, denom: 1}, g, func(float64) {})
+// convolve resizes, or lays a Gaussian over the picture.
+func convolve(ctx context.Context, m image.Image, to image.Point, sigma float64) (image.Image, error) {
+	size := m.Bounds().Size()
+	g := geometry{source: box{0, 0, size.X, size.Y}, scaledW: to.X, scaledH: to.Y, window: box{0, 0, to.X, to.Y}, sigma: sigma}
+	return resample(ctx, decoded{image: m, denom: 1}, g, false, func(float64) {})
+}
+
+// sharpen is an unsharp mask: what a blur takes away is added once more. Transparency stays as it is.
+func sharpen(ctx context.Context, m image.Image, sigma float64) (image.Image, error) {
+	if c, ok := m.(*image.YCbCr); ok && c.SubsampleRatio != image.YCbCrSubsampleRatio444 {
+		m = toNRGBA(m) // a blur gives all planes one size
+	}
+	soft, err := blur(ctx, m, sigma)
 	if err != nil {
 		return nil, err
 	}
-	return toNRGBA(out), nil
+	switch soft := soft.(type) {
+	case *image.Gray:
+		err = unsharp(ctx, soft.Pix, m.(*image.Gray).Pix)
+	case *image.YCbCr:
+		m := m.(*image.YCbCr)
+		err = errors.Join(unsharp(ctx, soft.Y, m.Y), unsharp(ctx, soft.Cb, m.Cb), unsharp(ctx, soft.Cr, m.Cr))
+	case *image.NRGBA:
+		sharp := toNRGBA(m)
+		if err = unsharp(ctx, soft.Pix, sharp.Pix); err == nil {
+			for i := 3; i < len(sharp.Pix); i += 4 {
+				soft.Pix[i] = sharp.Pix[i]
+			}
+		}
+	}
+	return soft, err
 }
 
-// inBands gives an effect the picture band by band, each with the rows around it that the effect looks at. The library behind the effects
-// takes no context, and it is only ever handed NRGBA: its reading of palettes can panic on goroutines of its own.
-func inBands(ctx context.Context, m *image.NRGBA, margin int, effect func(*image.NRGBA) *image.NRGBA) (*image.NRGBA, error) {
+// unsharp turns blurred samples into sharpened ones.
+func unsharp(ctx context.Context, blurred, samples []byte) error {
+	for len(blurred) > 0 {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		n := min(len(blurred), 4*bandPixels)
+		for i, v := range samples[:n] {
+			blurred[i] = clamp(2*int32(v) - int32(blurred[i]))
+		}
+		blurred, samples = blurred[n:], samples[n:]
+	}
+	return nil
+}
+
+// inBands gives an effect the picture band by band: the library behind it takes no context. It is only ever handed NRGBA, because its reading
+// of palettes can panic on goroutines of its own.
+func inBands(ctx context.Context, m *image.NRGBA, effect func(*image.NRGBA) *image.NRGBA) (*image.NRGBA, error) {
 	w, h := m.Rect.Dx(), m.Rect.Dy()
 	out := image.NewNRGBA(image.Rect(0, 0, w, h))
-	step := max(1, 2*margin, bandPixels/max(1, w))
+	step := max(1, bandPixels/max(1, w))
 	for y := 0; y < h; y += step {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		end := min(h, y+step)
-		from, to := max(0, y-margin), min(h, end+margin)
-		band := m.SubImage(image.Rect(0, from, w, to)).(*image.NRGBA)
-		done := effect(band)
-		copy(out.Pix[y*out.Stride:end*out.Stride], done.Pix[(y-from)*done.Stride:])
+		done := effect(m.SubImage(image.Rect(0, y, w, min(h, y+step))).(*image.NRGBA))
+		copy(out.Pix[y*out.Stride:], done.Pix)
 	}
 	return out, nil
 }

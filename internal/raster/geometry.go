@@ -24,6 +24,7 @@ type geometry struct {
 	canvasW, canvasH int // the output
 	offsetX, offsetY int // of what is kept on it
 	filter           filter
+	sigma            float64 // of a Gaussian in place of the filter, in pixels; 0: none
 }
 
 // filter is how samples are weighted. The zero value is the default.

@@ -23,6 +23,7 @@ type axis struct {
 	origin, step float64
 	lo, hi       int
 	kernel       string
+	sigma        float64 // of a Gaussian in place of the kernel, in input samples; 0: none
 }
 
 // kernel is a filter: the weight of a sample at a distance, in samples, and the distance from which on it is 0.
@@ -59,6 +60,9 @@ func (a axis) taps() []tap {
 	}
 	stretch := max(math.Abs(a.step), 1)
 	k := kernelFor(a.kernel, math.Abs(a.step) >= 1)
+	if a.sigma > 0 {
+		k = gaussian(a.sigma)
+	}
 	radius := k.radius * stretch
 	out := make([]tap, a.n)
 	var weights []float64
@@ -80,6 +84,11 @@ func (a axis) taps() []tap {
 		out[j] = fixed(lo, weights, sum)
 	}
 	return out
+}
+
+// gaussian is the bell curve as far as three sigma.
+func gaussian(sigma float64) kernel {
+	return kernel{func(x float64) float64 { return math.Exp(-x * x / (2 * sigma * sigma)) }, math.Ceil(3 * sigma)}
 }
 
 // nearest takes the one sample that the centre lies in.

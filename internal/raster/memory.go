@@ -109,19 +109,26 @@ func (o *output) afterResize(window int64) int64 {
 
 // afterChanges is what colours and effects add.
 func (o *output) afterChanges(window int64) int64 {
-	const band = 8 // what an effect leaves behind of its bands, for each pixel
-	p, perPixel := o.params, int64(0)
-	if o.planar() && !o.direct() || o.header.jpeg.components == 4 {
+	const band = 8 // what greyscale leaves behind of its bands, for each pixel
+	p, perPixel, samples := o.params, int64(0), int64(4)
+	if o.planar() {
+		samples = 3
+		if p.Grayscale || o.header.jpeg.components == 1 {
+			samples = 1
+		}
+	}
+	if o.planar() && !o.direct() && (samples == 3 || o.colors != nil) && (!o.jpeg() || o.colors != nil || o.framed() || p.Watermark != nil || o.geometry.tilt.on()) ||
+		o.header.jpeg.components == 4 {
 		perPixel += 4 // four channels, for all that follows
+		samples = 4
 	}
 	if p.Grayscale && !o.planar() {
 		perPixel += 4 + band
 	}
-	if p.Blur > 0 {
-		perPixel += 4 + band
-	}
-	if p.Sharpen > 0 {
-		perPixel += 4 + band
+	for _, effect := range []float64{p.Blur, p.Sharpen} {
+		if effect > 0 {
+			perPixel += samples
+		}
 	}
 	return perPixel * window
 }
@@ -158,7 +165,7 @@ func (o *output) encoding(canvas int64) int64 {
 // what is large or progressive that is a strip at a time, and the coefficients of all with the bytes that they come from.
 func (o *output) encodingJPEG(canvas int64) int64 {
 	at := func(px int64) int64 {
-		if o.halves() {
+		if o.halves() || o.params.Grayscale {
 			return 5 * px / 2
 		}
 		return 5 * px
@@ -170,7 +177,10 @@ func (o *output) encodingJPEG(canvas int64) int64 {
 		return at(stripPixels / 2)
 	}
 	samples := 3 * canvas
-	if o.halves() {
+	switch {
+	case o.params.Grayscale:
+		samples = canvas
+	case o.halves():
 		samples /= 2
 	}
 	return at(min(canvas, stripPixels/2)) + 2*samples + canvas

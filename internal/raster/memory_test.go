@@ -204,6 +204,10 @@ func memoryCases() []memoryCase {
 		{"12 MP baseline JPEG turned to 2000 px, all effects", jpeg(4032, 3024, false), params(func(p *tasks.ResizeParams) {
 			p.Width, p.Rotate, p.Blur, p.Sharpen, p.Grayscale = 2000, 90, 2, 1, true
 		})},
+		{"12 MP baseline JPEG at full size, progressive", jpeg(4032, 3024, false), params(func(p *tasks.ResizeParams) { p.Progressive = true })},
+		{"12 MP noise at full size, progressive", grain, params(func(p *tasks.ResizeParams) { p.Progressive = true })},
+		{"12 MP noise blurred and sharpened, all colours", grain, params(func(p *tasks.ResizeParams) { p.Width, p.Blur, p.Sharpen, p.Subsampling = 1900, 2, 1, "4:4:4" })},
+		{"12 MP PNG blurred", png(4032, 3024, 8, 6), params(func(p *tasks.ResizeParams) { p.Width, p.Blur = 2000, 20 })},
 		{"12 MP baseline JPEG tilted to 1600 px", jpeg(4032, 3024, false), params(func(p *tasks.ResizeParams) { p.Width, p.Rotate = 1600, 30 })},
 		{"12 MP PNG in linear light to 1600 px", png(4032, 3024, 8, 6), params(func(p *tasks.ResizeParams) { p.Width, p.Linear = 1600, true })},
 		{"12 MP PNG laid on a canvas, as GIF", png(4032, 3024, 8, 6), params(func(p *tasks.ResizeParams) {

@@ -20,6 +20,7 @@ func (g geometry) axes(outSubX, outSubY int, inSubX, inSubY float64) (x, y axis)
 	x = mapAxis(g.source.x, g.source.w, g.scaledW, g.window.x, g.window.w, g.turn.flipX, outSubX, inSubX)
 	y = mapAxis(g.source.y, g.source.h, g.scaledH, g.window.y, g.window.h, g.turn.flipY, outSubY, inSubY)
 	x.kernel, y.kernel = g.filter.kernel, g.filter.kernel
+	x.sigma, y.sigma = g.sigma/inSubX, g.sigma/inSubY
 	return x, y
 }
 
