@@ -175,6 +175,15 @@ func Resize() Declaration[ResizeParams] {
 			{Title: "A grey PNG on a fixed canvas", Params: example(func(p *ResizeParams) {
 				p.Width, p.Height, p.Fit, p.Format, p.Grayscale = 640, 480, Contain, PNG, true
 			})},
+			{Title: "A portrait around what catches the eye", Params: example(func(p *ResizeParams) {
+				p.Width, p.Height, p.Fit, p.Gravity = 300, 400, Cover, GravitySmart
+			})},
+			{Title: "Two sizes from one decode", Params: example(func(p *ResizeParams) {
+				p.Variants = []Variant{
+					{Name: "page.jpg", ResizeParams: example(func(p *ResizeParams) { p.Width, p.Format, p.Progressive = 1200, JPEG, true })},
+					{Name: "list.jpg", ResizeParams: example(func(p *ResizeParams) { p.Width, p.Format, p.MaxBytes = 320, JPEG, 20_000 })},
+				}
+			})},
 		},
 	}
 }
