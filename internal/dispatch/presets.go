@@ -116,7 +116,7 @@ func under(own map[string]json.RawMessage, p *millrace.Preset) (json.RawMessage,
 }
 
 // PutPreset checks a preset and creates it, or replaces the one of its name. All processes take it from then on. Refusals are millrace.Errors: Invalid
-// with pointers, Changed where match does not hold, Limited where the tenant has as many as it may. match may be nil.
+// with pointers, Changed where match does not hold, Conflict where the tenant has as many as it may. match may be nil.
 func (d *Dispatcher) PutPreset(ctx context.Context, p millrace.Preset, match *store.PresetMatch) (stored millrace.Preset, created bool, err error) {
 	if err := d.checkPreset(p); err != nil {
 		return stored, false, err
@@ -175,7 +175,7 @@ func (d *Dispatcher) presetRoom(ctx context.Context, tenant, name string) error 
 		return err
 	}
 	if len(all) >= MaxPresets {
-		return millrace.Errorf(millrace.Limited, "there are %d presets, which is the most; delete one first", MaxPresets)
+		return millrace.Errorf(millrace.Conflict, "there are %d presets, which is the most; delete one first", MaxPresets)
 	}
 	return nil
 }

@@ -230,8 +230,8 @@ func TestPutPresetRefusals(t *testing.T) {
 	all.Wait()
 	p.put("p0007", `{"coats":2}`)
 	_, _, err := p.PutPreset(t.Context(), millrace.Preset{Tenant: millrace.DefaultTenant, Name: "more", Type: "test.paint", Params: json.RawMessage(`{}`)}, nil)
-	if millrace.KindOf(err) != millrace.Limited {
-		t.Errorf("one preset too many: %v, want Limited", err)
+	if millrace.KindOf(err) != millrace.Conflict {
+		t.Errorf("one preset too many: %v, want Conflict", err)
 	}
 }
 

@@ -325,3 +325,17 @@ func TestPagesOfATIFF(t *testing.T) {
 		t.Errorf("a circle: %v, want corrupt", err)
 	}
 }
+
+// TestThinAVIF asks for what the encoder gives up on: that is no fault that passes.
+func TestThinAVIF(t *testing.T) {
+	t.Parallel()
+	data := encodePNG(t, quadrants(400, 200))
+	for _, size := range []image.Point{{1, 16384}, {16384, 9}} {
+		_, err := resize(t.Context(), engine(), data, params(func(p *tasks.ResizeParams) {
+			p.Width, p.Height, p.Fit, p.Enlarge, p.Format = size.X, size.Y, tasks.Fill, true, tasks.AVIF
+		}))
+		if codeOf(err) != millrace.CodeInvalidInput {
+			t.Errorf("%v: %v, want a refusal for good", size, err)
+		}
+	}
+}

@@ -58,7 +58,7 @@ func (l Limits) checkHeader(h header) error {
 
 // checkAnimation checks a film of which so many frames have to be composed.
 func (l Limits) checkAnimation(h header, frames int) error {
-	const remedy = "Ask for fewer pages, or pages 1 to get a still picture"
+	const remedy = "Ask for a lower frame, for fewer pages, or pages 1 to get a still picture"
 	if frames > l.Frames {
 		return millrace.BadInput(millrace.CodeTooManyFrames, "that takes %d frames of the animation; at most %d are taken. %s", frames, l.Frames, remedy)
 	}

@@ -99,6 +99,10 @@ func (f *offer) memory() int64 {
 // plain says whether the engines treat the picture alike. Left to this one is what few pictures need and the other does in its own way.
 func (j *job) plain() bool {
 	h := j.header
+	// An AVIF may lie about its size where no header check sees it, and libtiff makes a picture of damaged strips.
+	if h.format == AVIF || h.format == TIFF {
+		return false
+	}
 	if h.frames > 1 || h.format == JPEG && h.jpeg.components == 4 || j.smart() {
 		return false
 	}

@@ -210,6 +210,12 @@ func (o *output) encodingError(ctx context.Context, err error) error {
 	if e, ok := errors.AsType[*millrace.Error](err); ok {
 		return e
 	}
+	if _, ok := errors.AsType[trapError](err); ok {
+		refused := millrace.BadInput(millrace.CodeInvalidInput, "the %s encoder cannot write a picture of %d × %d pixels; ask for another size or format",
+			o.format, o.geometry.canvasW, o.geometry.canvasH)
+		refused.Err = err
+		return refused
+	}
 	return fmt.Errorf("encode the %s: %w", o.format, err)
 }
 

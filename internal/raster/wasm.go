@@ -121,10 +121,15 @@ var errNoRoom = errors.New("the codec has no room")
 func (i *instance) call(name string, args ...uint64) (uint64, error) {
 	results, err := i.module.ExportedFunction(name).Call(i.ctx, args...)
 	if err != nil {
-		return 0, fmt.Errorf("%s: %w", name, err)
+		return 0, fmt.Errorf("%s: %w", name, trapError{err})
 	}
 	return results[0], nil
 }
+
+// trapError says that a codec's own code gave up: with the same pixels it would again.
+type trapError struct{ error }
+
+func (e trapError) Unwrap() error { return e.error }
 
 // put gives the codec a copy of data.
 func (i *instance) put(data []byte) (uint64, error) {

@@ -109,7 +109,7 @@ func (h *helper) within(ctx context.Context, limit time.Duration, f func() error
 		if cause := context.Cause(ctx); cause != nil {
 			return cause
 		}
-		return fmt.Errorf("%w: no answer within %v", ErrDied, limit)
+		return fmt.Errorf("%w: no answer within %v", ErrDied, limit.Round(time.Millisecond))
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrDied, err)

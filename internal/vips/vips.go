@@ -34,7 +34,7 @@ type Config struct {
 	Images   int           // after so many a helper is replaced; 0: 1000
 	Resident int64         // one that has more bytes than this after an image is replaced; 0: 300 MiB
 	Idle     time.Duration // one without work for so long ends; 0: a minute
-	Patience time.Duration // an image that takes longer is given up, and its helper ended; 0: two minutes
+	Patience time.Duration // an image that takes longer than this and a second a megapixel is given up, and its helper ended; 0: 15 s
 	Rest     time.Duration // for how long the engine is off after maxDeaths in a minute; 0: five minutes
 	Log      *slog.Logger
 }
@@ -74,7 +74,7 @@ func New(c Config) *Engine {
 		c.Idle = time.Minute
 	}
 	if c.Patience == 0 {
-		c.Patience = 2 * time.Minute
+		c.Patience = 15 * time.Second
 	}
 	if c.Rest == 0 {
 		c.Rest = 5 * time.Minute
@@ -145,7 +145,7 @@ func (e *Engine) Do(ctx context.Context, input string, o order.Order, body io.Re
 	if err != nil {
 		return order.Answer{}, err
 	}
-	a, err := h.do(ctx, e.Patience, o, body, size)
+	a, err := h.do(ctx, e.patience(o), o, body, size)
 	switch {
 	case err == nil:
 		e.keep(h, a)
@@ -159,6 +159,15 @@ func (e *Engine) Do(ctx context.Context, input string, o order.Order, body io.Re
 		return order.Answer{}, fmt.Errorf("%w: %s", ErrRefused, a.Error)
 	}
 	return a, err
+}
+
+// patience is how long an order may take: a helper that hangs holds a place meanwhile, so a small picture is waited for a short time.
+func (e *Engine) patience(o order.Order) time.Duration {
+	pixels := int64(o.Width) * int64(o.Height)
+	for _, out := range o.Outputs {
+		pixels += int64(out.Window.W) * int64(out.Window.H)
+	}
+	return e.Patience + time.Duration(pixels)*time.Microsecond
 }
 
 // enter waits for one of the places at the helpers.
