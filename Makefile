@@ -22,7 +22,7 @@ lint: ## gofmt, go vet, staticcheck
 	@scripts/lint
 
 race: ## the tests alone, with the race detector
-	go test -race -tags nodynamic -timeout 15m -p 2 ./...
+	go test -race -tags nodynamic -timeout 30m -p 2 ./...
 
 chaos: ## break running servers for CHAOS_MINUTES (15), by CHAOS_SEED where one is given; docs/reliability.md says how to read it
 	CHAOS_MINUTES=$${CHAOS_MINUTES:-15} go test -tags nodynamic -count=1 -timeout 600m -v -run TestLongFaults ./chaos
