@@ -81,14 +81,20 @@ func (j *job) finish(ctx context.Context, d decoded, call *tasks.Call, create Cr
 	if err := j.focus(ctx, d); err != nil {
 		return tasks.ResizeResult{}, err
 	}
-	rendered := make([]tasks.Rendered, len(j.outputs))
+	rendered, sizes := make([]tasks.Rendered, len(j.outputs)), newHalves(d)
 	for i, o := range j.outputs {
 		o.progress = func(part float64, doing string) {
 			done := (float64(i) + part) / float64(len(j.outputs))
 			call.Progress(decodePercent+int64((99-decodePercent)*done), 100, "percent", doing)
 		}
-		var err error
-		if rendered[i], err = o.make(ctx, d, create); err != nil {
+		source, err := d, error(nil)
+		if len(j.outputs) > 1 && o.made == nil {
+			source, err = sizes.enough(ctx, o.geometry)
+		}
+		if err == nil {
+			rendered[i], err = o.make(ctx, source, create)
+		}
+		if err != nil {
 			return tasks.ResizeResult{}, inVariant(o.name, err)
 		}
 	}

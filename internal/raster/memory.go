@@ -22,8 +22,20 @@ func (j *job) memory() int64 {
 		largest, sum = max(largest, n), sum+n
 	}
 	n := j.decoding() + largest
+	if len(j.outputs) > 1 {
+		n += j.halving()
+	}
 	n += min(sum-largest, n)
 	return n + n/spareOf + workMemory
+}
+
+// halving is what the smaller copies of the decoded picture take that outputs share: a third of it.
+func (j *job) halving() int64 {
+	h := j.header
+	if h.format == JPEG {
+		return h.jpeg.blocks(h.width, h.height) * 64 / int64(3*j.denom*j.denom)
+	}
+	return h.pixels() * int64(h.bytesPerPixel) / 3
 }
 
 // decoding is what the decoder takes.
